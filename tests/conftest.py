@@ -1,0 +1,27 @@
+"""What every test gets: one thread, a fixed order of hypothesis, a place for files."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Before torch is imported: the tests run several at a time on few cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from hypothesis import HealthCheck, settings  # noqa: E402
+
+settings.register_profile(
+    "course",
+    deadline=None,  # a slow machine is no failure
+    derandomize=True,  # the same examples on every machine
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("course")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The folder of the course."""
+    return ROOT
