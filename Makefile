@@ -1,0 +1,44 @@
+# `make` alone lists what can be made. Written for GNU make 3.81 and newer.
+.DEFAULT_GOAL := help
+.PHONY: help lab test notebooks workbook lint format lock clean setup
+
+SHELL := /bin/sh
+PY := .venv/bin/python
+
+# A learner's own settings for Python must not reach into the course's.
+unexport PYTHONHOME PYTHONPATH
+
+help: ## list the targets
+	@echo 'make TARGET, where TARGET is one of'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+
+lab: setup workbook ## open the course in JupyterLab (PORT=8889, LAB_ARGS='...', PYTHON=...)
+	@tools/lab.sh
+
+test: setup ## run every test and every lesson
+	@tools/test.sh
+
+notebooks: setup ## execute the lessons in place (one of them with LESSON=03)
+	@$(PY) -m course_utils.authoring execute $(LESSON)
+
+workbook: setup ## make or refresh the learner's copies in workbook/
+	@$(PY) -m course_utils.authoring workbook
+
+lint: setup ## check style and types
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+format: setup ## lay out the code
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+lock: ## write the exact versions from pyproject.toml (needs uv)
+	@tools/lock.sh
+
+clean: ## remove what the tools built; keeps workbook/ and .venv
+	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find course_utils tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup:
+	@tools/setup.sh
