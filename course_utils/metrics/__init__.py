@@ -1,0 +1,1 @@
+"""Measurements: of subspaces, of images, of latent spaces."""

@@ -1,0 +1,1 @@
+"""Exact answers that trained models are compared with."""
