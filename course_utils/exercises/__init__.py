@@ -1,0 +1,47 @@
+"""The exercises of all lessons, found by the name of the function to write.
+
+One module per lesson, ``lesson01`` and so on, each with a tuple ``EXERCISES``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import pkgutil
+
+from course_utils.exercises.base import Exercise
+
+__all__ = ["Exercise", "all_exercises", "find"]
+
+
+@functools.cache
+def all_exercises() -> dict[str, tuple[Exercise, ...]]:
+    """Return the exercises of each lesson, by lesson number such as ``"01"``."""
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return {
+        name.removeprefix("lesson"): importlib.import_module(
+            f"{__name__}.{name}"
+        ).EXERCISES
+        for name in names
+        if name.startswith("lesson")
+    }
+
+
+def find(name: str) -> Exercise:
+    """Find an exercise by the name of its function.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name; close names are suggested.
+    """
+    known = {
+        exercise.name: exercise
+        for exercises in all_exercises().values()
+        for exercise in exercises
+    }
+    if name in known:
+        return known[name]
+    close = difflib.get_close_matches(name, known, n=3) or sorted(known)
+    raise ValueError(f"no exercise is named {name!r}; did you mean {', '.join(close)}?")
