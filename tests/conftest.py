@@ -8,7 +8,7 @@ import pytest
 # Before torch is imported: the tests run several at a time on few cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from hypothesis import HealthCheck, settings  # noqa: E402
+from hypothesis import HealthCheck, settings
 
 settings.register_profile(
     "course",

@@ -1,0 +1,298 @@
+"""Run the lessons with nbval and judge their time and memory against the budget.
+
+    python tools/run_lessons.py          every lesson in notebooks/
+    python tools/run_lessons.py 01 03    these
+
+Each lesson runs in a process of its own, two lessons at a time. A machine that is
+slower than the reference gets more time: a fixed training loop is timed before and
+after the lessons, and the time budget grows by the factor that it took longer.
+Memory is not scaled. The peak is that of the largest single process of a lesson,
+which is its kernel.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = ROOT / "notebooks"
+
+LESSON_SECONDS = 60.0
+LESSON_GIGABYTES = 1.5
+ALL_SECONDS = 480.0
+STOP_AFTER = 5.0  # budgets: by then a lesson hangs, and it is stopped
+
+# Seconds of `calibrate` where the budget was set: two cores, two processes at once.
+REFERENCE_SECONDS = 1.4
+
+
+@dataclass(frozen=True)
+class Run:
+    """What happened to one lesson."""
+
+    lesson: str
+    seconds: float
+    gigabytes: float
+    cells: int
+    ok: bool
+    stopped: bool = False
+    output: str = ""
+
+
+def peak_gigabytes(ru_maxrss: int, platform: str = sys.platform) -> float:
+    """Peak memory in GB; macOS counts it in bytes, Linux in KiB."""
+    return ru_maxrss * (1 if platform == "darwin" else 1024) / 1e9
+
+
+def slowness(measured: float, reference: float = REFERENCE_SECONDS) -> float:
+    """How much longer than the reference this machine takes, at least 1."""
+    return max(1.0, measured / reference)
+
+
+def cells_passed(output: str) -> int:
+    """Cells that passed, read from pytest's closing line."""
+    found = re.findall(r"(\d+) passed", output)
+    return int(found[-1]) if found else 0
+
+
+def verdict(run: Run, slow: float) -> str:
+    """``ok``, or in words what is wrong with a run."""
+    if run.stopped:
+        return "STOPPED: it hangs"
+    if not run.ok:
+        return "FAILED"
+    over = []
+    if run.seconds > LESSON_SECONDS * slow:
+        over.append("time")
+    if run.gigabytes > LESSON_GIGABYTES:
+        over.append("memory")
+    return f"OVER BUDGET: {' and '.join(over)}" if over else "ok"
+
+
+def over_in_all(runs: Sequence[Run], slow: float) -> bool:
+    """Whether the lessons together take longer than they may."""
+    return sum(run.seconds for run in runs) > ALL_SECONDS * slow
+
+
+def table(runs: Sequence[Run], slow: float) -> str:
+    """Lay out the closing table: a row for each lesson, and one for all of them."""
+    width = max([len(run.lesson) for run in runs] + [len("all lessons")])
+    total = sum(run.seconds for run in runs)
+    peak = max((run.gigabytes for run in runs), default=0.0)
+    cells = sum(run.cells for run in runs)
+    rule = "-" * (width + 40)
+    head = f"{'lesson':<{width}} {'cells':>6} {'seconds':>8} {'peak GB':>8}  verdict"
+    rows = [
+        f"{run.lesson:<{width}} {run.cells:>6} {run.seconds:>8.1f} "
+        f"{run.gigabytes:>8.2f}  {verdict(run, slow)}"
+        for run in runs
+    ]
+    together = "OVER BUDGET: time" if over_in_all(runs, slow) else "ok"
+    return "\n".join(
+        [
+            head,
+            rule,
+            *rows,
+            rule,
+            f"{'all lessons':<{width}} {cells:>6} {total:>8.1f} {peak:>8.2f}  {together}",
+            f"{'budget':<{width}} {'':>6} {LESSON_SECONDS * slow:>8.1f} "
+            f"{LESSON_GIGABYTES:>8.2f}  a lesson; {ALL_SECONDS * slow:.0f} s in all",
+            f"This machine took {slow:.2f} times the reference's time"
+            " (1.00 where it is not slower); the seconds of the budget are scaled by it.",
+        ]
+    )
+
+
+def calibrate() -> float:
+    """Time a fixed training loop: the yardstick for the seconds of this machine."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(128, 64, generator=generator)
+    model = torch.nn.Sequential(
+        torch.nn.Linear(64, 128),
+        torch.nn.ReLU(),
+        torch.nn.Linear(128, 8),
+        torch.nn.Linear(8, 128),
+        torch.nn.ReLU(),
+        torch.nn.Linear(128, 64),
+    )
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+
+    def steps(count: int) -> None:
+        for _ in range(count):
+            optimiser.zero_grad()
+            loss = (model(x) - x).square().sum(dim=1).mean()
+            loss.backward()
+            optimiser.step()
+
+    steps(50)  # the first steps also pay for starting up
+    start = time.perf_counter()
+    steps(1500)
+    return time.perf_counter() - start
+
+
+def environment(threads: int) -> dict[str, str]:
+    """Give the environment in which lessons run: few threads, this kernel."""
+    count = str(threads)
+    return {
+        **os.environ,
+        "OMP_NUM_THREADS": count,
+        "MKL_NUM_THREADS": count,
+        "OPENBLAS_NUM_THREADS": count,
+        "JUPYTER_PREFER_ENV_PATH": "1",
+    }
+
+
+def measured_slowness(jobs: int, threads: int) -> float:
+    """Calibrate with as many processes at once as there are lessons at once."""
+    command = [sys.executable, str(Path(__file__).resolve()), "--calibrate"]
+    processes = [
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, env=environment(threads)
+        )
+        for _ in range(jobs)
+    ]
+    seconds = [float(process.communicate()[0]) for process in processes]
+    return slowness(sum(seconds) / len(seconds))
+
+
+def stop(pid: int) -> None:
+    """End a process that we started, and all that it started."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return
+    for member in family:
+        try:
+            member.kill()
+        except psutil.NoSuchProcess:
+            pass
+
+
+def run_command(
+    command: Sequence[str], cap: float, env: dict[str, str] | None = None
+) -> tuple[int, float, float, bool, str]:
+    """Run a command: exit code, seconds, peak GB, whether it was stopped, its output."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as out:
+        start = time.monotonic()
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            cwd=ROOT,
+            env=env,
+        )
+        stopped = False
+        while True:
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if pid:
+                break
+            if not stopped and time.monotonic() - start > cap:
+                stopped = True
+                stop(process.pid)
+            time.sleep(0.05)
+        seconds = time.monotonic() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        output = out.read()
+    return (
+        process.returncode,
+        seconds,
+        peak_gigabytes(usage.ru_maxrss),
+        stopped,
+        output,
+    )
+
+
+def run_lesson(path: Path, threads: int, cap: float) -> Run:
+    """Run one lesson with nbval."""
+    command = [
+        *(sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"),
+        *("-o", "filterwarnings=default", "-o", "addopts=", "-p", "no:xdist"),
+        *("--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", "300"),
+        str(path),
+    ]
+    code, seconds, gigabytes, stopped, output = run_command(
+        command, cap, environment(threads)
+    )
+    cells = cells_passed(output)
+    ok = code == 0 and cells > 0
+    return Run(path.stem, seconds, gigabytes, cells, ok, stopped, output)
+
+
+def find_lessons(wanted: Sequence[str], folder: Path = NOTEBOOKS) -> list[Path]:
+    """Give the notebooks whose name begins with a wanted number; all if none is."""
+    paths = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    if not wanted:
+        return paths
+    missing = [name for name in wanted if not any(p.stem[:2] == name for p in paths)]
+    if missing:
+        raise SystemExit(f"No lesson {', '.join(missing)} in {folder.name}/.")
+    return [path for path in paths if path.stem[:2] in wanted]
+
+
+def names(text: str) -> list[str]:
+    """Split a comma-separated list."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("lessons", nargs="*", help="two-digit numbers; all if none")
+    parser.add_argument("--passed-before", default="", help="parts to count as passed")
+    parser.add_argument("--failed-before", default="", help="parts to count as failed")
+    parser.add_argument("--calibrate", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.calibrate:
+        print(calibrate())
+        return 0
+
+    paths = find_lessons(options.lessons)
+    if not paths:
+        print("No lessons in notebooks/.")
+        return 1
+    cores = os.cpu_count() or 1
+    jobs = min(2, cores)
+    threads = max(1, cores // jobs)
+
+    before = measured_slowness(jobs, threads)
+    cap = STOP_AFTER * LESSON_SECONDS * before
+    runs = []
+    with ThreadPoolExecutor(jobs) as pool:
+        for run in pool.map(lambda path: run_lesson(path, threads, cap), paths):
+            runs.append(run)
+            state = "passed" if run.ok else "FAILED"
+            print(f"{run.lesson}: {state}, {run.seconds:.1f} s", flush=True)
+            if not run.ok:
+                print(run.output, flush=True)
+    slow = max(before, measured_slowness(jobs, threads))
+
+    print()
+    print(table(runs, slow))
+    earlier = names(options.failed_before)
+    good = sum(verdict(run, slow) == "ok" for run in runs)
+    passed = good + len(names(options.passed_before))
+    failed = len(runs) - good + len(earlier) + over_in_all(runs, slow)
+    if earlier:
+        print(f"Failed before the lessons, see above: {', '.join(earlier)}")
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
