@@ -104,11 +104,12 @@ def table(runs: Sequence[Run], slow: float) -> str:
             rule,
             *rows,
             rule,
-            f"{'all lessons':<{width}} {cells:>6} {total:>8.1f} {peak:>8.2f}  {together}",
+            f"{'all lessons':<{width}} {cells:>6} {total:>8.1f} "
+            f"{peak:>8.2f}  {together}",
             f"{'budget':<{width}} {'':>6} {LESSON_SECONDS * slow:>8.1f} "
             f"{LESSON_GIGABYTES:>8.2f}  a lesson; {ALL_SECONDS * slow:.0f} s in all",
-            f"This machine took {slow:.2f} times the reference's time"
-            " (1.00 where it is not slower); the seconds of the budget are scaled by it.",
+            f"The seconds of the budget are scaled by {slow:.2f}: the time that this"
+            " machine took for a fixed training loop, in units of the reference.",
         ]
     )
 
@@ -186,7 +187,7 @@ def stop(pid: int) -> None:
 def run_command(
     command: Sequence[str], cap: float, env: dict[str, str] | None = None
 ) -> tuple[int, float, float, bool, str]:
-    """Run a command: exit code, seconds, peak GB, whether it was stopped, its output."""
+    """Run a command; give code, seconds, peak GB, whether it was stopped, output."""
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as out:
         start = time.monotonic()
         process = subprocess.Popen(
