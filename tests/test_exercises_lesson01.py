@@ -1,0 +1,132 @@
+"""Lesson 01's exercises: right answers in other words pass, mistakes are named."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from exercise_checks import (
+    assert_accepted,
+    assert_fresh,
+    assert_rejected_and_named,
+    assert_well_formed,
+)
+from sklearn.decomposition import PCA
+
+from course_utils.exercises.lesson01 import EXERCISES
+
+BY_NAME = {exercise.name: exercise for exercise in EXERCISES}
+
+
+def reconstruct_by_projection(x, mean, cov, K):
+    axes = torch.linalg.eigh(cov).eigenvectors[:, -K:]
+    return x - (x - mean) @ (torch.eye(len(cov), dtype=x.dtype) - axes @ axes.T)
+
+
+def reconstruct_by_svd(x, mean, cov, K):
+    U, _, _ = torch.linalg.svd(cov)
+    return torch.stack([mean + U[:, :K] @ (U[:, :K].T @ (row - mean)) for row in x])
+
+
+def reconstruct_by_numpy(x, mean, cov, K):
+    values, axes = np.linalg.eig(cov.numpy())  # unsorted, real for a symmetric matrix
+    U = torch.tensor(axes.real[:, np.argsort(-values.real)[:K]], dtype=x.dtype)
+    z = torch.einsum("nd,dk->nk", x - mean, U)
+    return torch.einsum("nk,dk->nd", z, U) + mean
+
+
+def loss_by_trace(cov, K):
+    return cov.trace() - torch.linalg.eigvalsh(cov).flip(0)[:K].sum()
+
+
+def loss_by_svd(cov, K):
+    return float(torch.linalg.svdvals(cov)[K:].sum())
+
+
+def loss_by_projection(cov, K):
+    U = torch.linalg.eigh(cov)[1][:, -K:]
+    rest = torch.eye(len(cov), dtype=cov.dtype) - U @ U.T
+    return torch.trace(rest @ cov @ rest)
+
+
+def angle_by_scipy(A, B):
+    return float(scipy.linalg.subspace_angles(A.numpy(), B.numpy()).max())
+
+
+def angle_by_cosine(A, B):
+    Qa, Qb = torch.linalg.qr(A)[0], torch.linalg.qr(B)[0]
+    return torch.acos(torch.linalg.svdvals(Qa.T @ Qb).clamp(-1, 1).min())
+
+
+def angle_by_projections(A, B):
+    def projection(M):
+        return M @ torch.linalg.pinv(M)
+
+    sine = torch.linalg.matrix_norm(projection(A) - projection(B), ord=2)
+    return torch.asin(sine.clamp(max=1.0))
+
+
+def mix_by_inverse(encoder, decoder, A):
+    return A @ encoder, decoder @ torch.linalg.inv(A)
+
+
+def mix_by_solve(encoder, decoder, A):
+    return torch.einsum("ij,jd->id", A, encoder), torch.linalg.solve(A.T, decoder.T).T
+
+
+def mix_as_list(encoder, decoder, A):
+    inverse = torch.linalg.solve(A, torch.eye(len(A), dtype=A.dtype))
+    return [(encoder.T @ A.T).T, decoder @ inverse]
+
+
+RIGHT = {
+    "pca_reconstruct": (
+        reconstruct_by_projection,
+        reconstruct_by_svd,
+        reconstruct_by_numpy,
+    ),
+    "optimal_loss": (loss_by_trace, loss_by_svd, loss_by_projection),
+    "largest_angle": (angle_by_scipy, angle_by_cosine, angle_by_projections),
+    "mix_code": (mix_by_inverse, mix_by_solve, mix_as_list),
+}
+ANSWERS = [(name, answer) for name, answers in RIGHT.items() for answer in answers]
+MISTAKES = [(e.name, m.name) for e in EXERCISES for m in e.misconceptions]
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_is_well_formed_and_fresh(name):
+    assert_well_formed(BY_NAME[name])
+    assert_fresh(BY_NAME[name])
+    assert len(RIGHT[name]) >= 3
+
+
+@pytest.mark.parametrize(("name", "answer"), ANSWERS)
+def test_right_answers_in_other_words_pass(name, answer):
+    assert_accepted(BY_NAME[name], answer)
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_the_reference_passes(name):
+    assert_accepted(BY_NAME[name], BY_NAME[name].reference)
+
+
+@pytest.mark.parametrize(("name", "mistake"), MISTAKES)
+def test_mistakes_are_rejected_and_named(name, mistake):
+    assert_rejected_and_named(BY_NAME[name], mistake)
+
+
+def test_the_reference_reconstruction_is_scikit_learns():
+    x = torch.randn(50, 6, dtype=torch.float64) @ torch.randn(6, 6, dtype=torch.float64)
+    pca = PCA(3).fit(x.numpy())
+    cov = torch.cov(x.T, correction=0)
+    got = BY_NAME["pca_reconstruct"].reference(x, x.mean(0), cov, 3)
+    want = pca.inverse_transform(pca.transform(x.numpy()))
+    assert np.abs(got.numpy() - want).max() < 1e-10
+
+
+def test_the_reference_angle_is_known():
+    A = torch.tensor([[1.0, 0], [0, 1], [0, 0]], dtype=torch.float64)
+    B = torch.tensor([[1.0, 0], [0, 1], [0, 1]], dtype=torch.float64)
+    got = BY_NAME["largest_angle"].reference(A, B)
+    assert float(got) == pytest.approx(math.pi / 4, abs=1e-12)
