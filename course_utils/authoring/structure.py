@@ -84,6 +84,8 @@ def valid(nb: NotebookNode, name: str) -> list[str]:
         found.append(f"the format is {nb.nbformat}.{nb.nbformat_minor}, expected 4.5")
     ids = [cell.get("id") for cell in nb.cells]
     found += [f"the id {i!r} stands twice" for i in _repeated(ids)]
+    if found:
+        return found
     try:
         nbformat.validate(nb)
     except nbformat.ValidationError as error:

@@ -160,15 +160,18 @@ def meaning(content: bytes) -> str | None:
     that is no notebook.
     """
     try:
-        nb = nbformat.reads(content.decode("utf-8"), as_version=4)
         cells = [
-            [cell.cell_type, cell.source.strip("\n"), cell.get("attachments", {})]
-            for cell in nb.cells
-            if cell.source.strip() or cell.get("attachments")
+            (cell["cell_type"], "".join(cell["source"]), cell.get("attachments") or {})
+            for cell in json.loads(content)["cells"]
         ]
-        text = json.dumps(cells, sort_keys=True)
-    except Exception:  # whatever a broken file makes nbformat raise
+        written = [
+            (kind, source.rstrip().lstrip("\n"), pictures)
+            for kind, source, pictures in cells
+            if source.strip() or pictures
+        ]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
+    text = json.dumps(written, sort_keys=True)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
