@@ -317,6 +317,25 @@ def test_folders_and_links_in_the_way_are_left_alone(course):
     assert course.path("01_small.new2.ipynb").read_bytes() == save(lesson(1))
 
 
+def test_a_copy_that_was_moved_and_linked_to_keeps_its_link(course):
+    course.build()
+    elsewhere = course.source.parent / "elsewhere.ipynb"
+    course.path().replace(elsewhere)
+    course.path().symlink_to(elsewhere)
+    course.teach(lesson(2))
+    course.build()
+    assert course.path().is_symlink() and elsewhere.read_bytes() == save(lesson(1))
+    assert course.path("01_small.new.ipynb").read_bytes() == save(lesson(2))
+
+
+def test_a_copy_found_to_be_the_newest_is_known_again(course):
+    course.build()
+    course.path(MANIFEST).unlink()
+    course.build()
+    course.teach(lesson(2))
+    assert course.build() == [f"{course.path()}: renewed"]
+
+
 def test_progress_and_the_learners_other_files_are_never_touched(course):
     course.target.mkdir()
     others = {".progress.json": b"{", "notes.txt": b"n", "99_old.ipynb": b"x"}

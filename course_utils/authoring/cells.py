@@ -13,7 +13,7 @@ from nbformat import NotebookNode
 BEGIN = "### BEGIN SOLUTION"
 END = "### END SOLUTION"
 CHECK = re.compile(r"^(\w+) = check\(\1\b", re.MULTILINE)
-DATA_URI = re.compile(r"data:[\w/+.-]+;base64,[A-Za-z0-9+/=\s]+")
+DATA_URI = re.compile(r"data:[\w/+.-]+;base64,[A-Za-z0-9+/=]+")
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 

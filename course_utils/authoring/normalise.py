@@ -18,6 +18,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from course_utils.authoring.cells import (
+    DATA_URI,
     NotebookProblem,
     cell_name,
     checked_function,
@@ -320,7 +321,7 @@ def _without_overwritten(text: str) -> str:
 
 def machine_traces(cell: NotebookNode) -> Iterator[str]:
     """Find what would differ on another machine: memory addresses, absolute paths."""
-    texts = [("source", cell.source)]
+    texts = [("source", DATA_URI.sub("(data)", cell.source))]
     for output in cell.get("outputs", []):
         texts += [("output", text) for text in output_texts(output)]
     for where, text in texts:

@@ -171,7 +171,7 @@ def _shows(source: str) -> bool:
     nodes: list[ast.AST] = list(tree.body) if tree else []
     while nodes:
         node = nodes.pop()
-        if isinstance(node, ast.With):
+        if isinstance(node, ast.With | ast.For):
             nodes += node.body
         value = node.value if isinstance(node, ast.Expr | ast.Assign) else None
         if isinstance(value, ast.Call):
@@ -283,12 +283,17 @@ class _ImageReader(HTMLParser):
         self.images: list[dict[str, str]] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {key: value or "" for key, value in attrs}
         if tag == "img":
-            self.images.append({key: value or "" for key, value in attrs})
+            self.images.append(given)
+        elif tag == "svg":
+            self.images.append({"alt": given.get("aria-label", ""), "src": ""})
 
 
 def images_in_html(page: str) -> list[dict[str, str]]:
-    """Return the attributes of every ``<img>`` of a page, in order.
+    """Return the attributes of every ``<img>`` and ``<svg>`` of a page, in order.
+
+    The words of an SVG, its ``aria-label``, are given as ``alt``.
 
     Examples
     --------
@@ -310,7 +315,7 @@ def _images(cell: NotebookNode) -> Iterator[dict[str, str]]:
         yield from images_in_html(prose)
     for output in cell.get("outputs", []):
         page = output.get("data", {}).get("text/html", "")
-        if "<img" in page:
+        if "<img" in page or "<svg" in page:
             yield from images_in_html(page)
 
 
@@ -323,6 +328,11 @@ def exercises(nb: NotebookNode, name: str) -> list[str]:
     solved: list[str] = []
     cells = list(_cells(nb))
     for position, (where, cell) in enumerate(cells):
+        orphan = checked_function(cell)
+        if orphan and not (position and has_solution(cells[position - 1][1])):
+            found.append(
+                f"cell {where!r} checks {orphan!r}, which is not defined above"
+            )
         if not has_solution(cell):
             continue
         solved.append(where)

@@ -1,0 +1,94 @@
+"""Every lesson keeps every rule, in the repository, in exports, and as a workbook."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from course_utils.authoring.cells import solution_lines, squeezed
+from course_utils.authoring.normalise import dumps
+from course_utils.authoring.structure import (
+    RULES,
+    described_figures,
+    images_in_html,
+    links,
+)
+from course_utils.authoring.workbook import leaks, learner_copy
+
+FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
+PATHS = sorted(FOLDER.glob("*.ipynb"))
+lessons = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def test_lessons_are_numbered_without_gaps_or_doubles():
+    numbers = [path.stem.split("_")[0] for path in PATHS]
+    regular = [number for number in numbers if number != "99"]
+    assert regular == [f"{number:02}" for number in range(len(regular))]
+    assert regular, f"no lesson in {FOLDER}"
+
+
+@lessons
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_a_lesson_keeps_the_rule(path, rule):
+    assert rule(read(path), path.stem) == []
+
+
+@lessons
+def test_every_link_of_a_lesson_leads_somewhere(path):
+    assert links(read(path), path.stem, FOLDER) == []
+
+
+@lessons
+def test_the_stored_bytes_are_the_normal_ones(path):
+    assert path.read_text(encoding="utf-8") == dumps(read(path))
+
+
+@lessons
+def test_an_export_keeps_the_words_of_every_figure(path):
+    from nbconvert import HTMLExporter
+
+    nb = read(path)
+    alts = [
+        image["alt"]
+        for cell in nb.cells
+        for output in cell.get("outputs", [])
+        for image in images_in_html(output.get("data", {}).get("text/html", ""))
+    ]
+    page, _ = HTMLExporter().from_notebook_node(nb)
+    exported = [image.get("alt", "") for image in images_in_html(page)]
+    assert [alt for alt in exported if alt in alts] == alts
+    assert described_figures(nb, path.stem) == []
+
+
+@lessons
+def test_the_learners_copy_gives_nothing_away(path):
+    nb = read(path)
+    copied = learner_copy(nb, path.stem)
+    nbformat.validate(copied)
+    assert dumps(copied) == dumps(learner_copy(read(path), path.stem))
+    assert "SOLUTION" not in dumps(copied)
+    assert leaks(nb, path.stem) == []
+    everything = squeezed(dumps(copied).replace('\\"', '"'))
+    for cell, line in solution_lines(nb):
+        assert line not in everything, (cell, line)
+    for cell in copied.cells:
+        if cell.cell_type == "code":
+            compile(cell.source, cell.id, "exec")
+
+
+@lessons
+def test_every_exercise_of_the_course_for_this_lesson_is_in_it(path):
+    from course_utils.exercises import all_exercises
+
+    number = path.stem.split("_")[0]
+    known = {exercise.name for exercise in all_exercises().get(number, ())}
+    graded = {
+        cell.metadata.nbgrader.grade_id.removesuffix("-check")
+        for cell in read(path).cells
+        if cell.metadata.get("nbgrader", {}).get("grade")
+    }
+    assert graded == known
