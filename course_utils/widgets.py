@@ -402,12 +402,16 @@ class Explorer:
             format="png",
             width=width,
             height=height,
-            tooltip=f"{self.alt} {text}",
+            # no tooltip: the browser then shows an error in place of the picture
             layout=ipywidgets.Layout(
                 width=f"{width}px", height=f"{height}px", flex="0 0 auto"
             ),
         )
         line = ipywidgets.HTML(_line(text))
+        words = ipywidgets.HTMLMath(
+            "<details><summary>The picture in words</summary>"
+            f"{html.escape(self.alt)}</details>"
+        )
 
         def moved(_change: Any) -> None:
             try:
@@ -418,12 +422,11 @@ class Explorer:
                 line.value = _line(f"No picture here. {type(error).__name__}: {error}")
                 return
             image.value = png
-            image.tooltip = f"{self.alt} {text}"
             line.value = _line(text)
 
         for slider in sliders.values():
             slider.observe(moved, names="value")
-        return ipywidgets.VBox([*sliders.values(), image, line])
+        return ipywidgets.VBox([*sliders.values(), image, line, words])
 
     def bundle(self) -> dict[str, Any]:
         """All three views of the explorer, keyed by mime type."""
