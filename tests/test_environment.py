@@ -30,7 +30,9 @@ def pins(name: str) -> dict[str, Requirement]:
     """Give the requirements of a lock by canonical name."""
     lines = (ROOT / name).read_text("utf-8").splitlines()
     found = [Requirement(line) for line in lines if line and not line.startswith("#")]
-    by_name = {canonicalize_name(requirement.name): requirement for requirement in found}
+    by_name = {
+        canonicalize_name(requirement.name): requirement for requirement in found
+    }
     assert len(by_name) == len(found), "a package is locked twice"
     return by_name
 
