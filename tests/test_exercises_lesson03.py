@@ -1,0 +1,215 @@
+"""Lesson 03's exercises: right answers in other words pass, mistakes are named."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from exercise_checks import (
+    SEEDS,
+    assert_accepted,
+    assert_fresh,
+    assert_rejected_and_named,
+    assert_well_formed,
+)
+from scipy import optimize, stats
+from sklearn.decomposition import PCA
+
+from course_utils.exercises.base import grade
+from course_utils.exercises.lesson03 import EXERCISES
+
+BY_NAME = {exercise.name: exercise for exercise in EXERCISES}
+
+
+def whiten_by_eigenvectors(codes):
+    centred = codes - codes.mean(0)
+    values, vectors = torch.linalg.eigh(centred.T @ centred / len(codes))
+    return centred @ vectors / values.sqrt()
+
+
+def whiten_by_cholesky(codes):
+    lower = torch.linalg.cholesky(torch.cov(codes.T))  # divides by N - 1
+    return torch.linalg.solve(lower, (codes - codes.mean(0)).T).T
+
+
+def whiten_by_symmetric_root(codes):
+    values, vectors = torch.linalg.eigh(torch.cov(codes.T, correction=0))
+    root = vectors @ torch.diag(values**-0.5) @ vectors.T
+    return torch.stack([root @ (row - codes.mean(0)) for row in codes])
+
+
+def whiten_by_singular_vectors(codes):
+    U, _, _ = torch.linalg.svd(codes - codes.mean(0), full_matrices=False)
+    return U * len(codes) ** 0.5
+
+
+def whiten_by_scikit_learn(codes):
+    return torch.tensor(PCA(whiten=True).fit_transform(codes.numpy()))
+
+
+def whiten_by_qr(codes):
+    Q, _ = torch.linalg.qr(codes - codes.mean(dim=0, keepdim=True))
+    return Q * math.sqrt(len(codes))
+
+
+def nearest_by_mask(x, reference, labels):
+    table = torch.cdist(x, reference)
+    index = table.argmin(dim=1)
+    nearest = table[torch.arange(len(x)), index]
+    other = table + 1e9 * (labels[index][:, None] == labels)
+    return nearest, nearest / other.min(dim=1)[0]
+
+
+def nearest_by_loops(x, reference, labels):
+    distances, ratios = [], []
+    for point in x:
+        gaps = ((point - reference) ** 2).sum(1).sqrt()
+        home = labels[gaps.argmin()]
+        distances.append(gaps.min())
+        ratios.append(gaps.min() / gaps[labels != home].min())
+    return torch.stack(distances), torch.stack(ratios)
+
+
+def nearest_by_class(x, reference, labels):
+    """The nearest of each class, sorted: the first two are all it takes."""
+    per_class = [
+        torch.cdist(x, reference[labels == c]).amin(1) for c in labels.unique()
+    ]
+    ordered = torch.stack(per_class, 1).sort(1).values
+    return ordered[:, 0], ordered[:, 0] / ordered[:, 1]
+
+
+def nearest_by_products(x, reference, labels):
+    squares = (x**2).sum(1)[:, None] + (reference**2).sum(1) - 2 * x @ reference.T
+    squares = squares.clamp(min=0)
+    nearest, index = squares.min(1)
+    other = torch.where(labels[index][:, None] != labels, squares, torch.inf).min(1)[0]
+    return [nearest.sqrt(), (nearest / other).sqrt()]
+
+
+def wilson_by_formula(k, n, z):
+    p, below = k / n, 1 + z**2 / n
+    centre = p + z**2 / (2 * n)
+    half = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    return (centre - half) / below, (centre + half) / below
+
+
+def wilson_by_roots(k, n, z):
+    p = k / n
+    ends = np.roots([1 + z**2 / n, -(2 * p + z**2 / n), p**2])
+    return float(ends.real.min()), float(ends.real.max())
+
+
+def wilson_by_search(k, n, z):
+    p = k / n
+
+    def gap(q):
+        return (p - q) ** 2 - z**2 * q * (1 - q) / n
+
+    low = optimize.brentq(gap, 0, min(p, 1 - 1e-9), xtol=1e-14) if k else 0.0
+    high = optimize.brentq(gap, max(p, 1e-9), 1, xtol=1e-14) if k < n else 1.0
+    return low, high
+
+
+def wilson_in_float32(k, n, z):
+    k, n, z = torch.tensor(k), torch.tensor(n), torch.tensor(z)
+    centre = (k + z**2 / 2) / (n + z**2)
+    half = z * (k * (n - k) / n + z**2 / 4).sqrt() / (n + z**2)
+    return centre - half, centre + half
+
+
+def wilson_by_scipy(k, n, z):
+    level = stats.norm.cdf(z) - stats.norm.cdf(-z)
+    found = stats.binomtest(k, n).proportion_ci(float(level), method="wilson")
+    return [found.low, found.high]
+
+
+RIGHT = {
+    "whiten": (
+        whiten_by_eigenvectors,
+        whiten_by_cholesky,
+        whiten_by_symmetric_root,
+        whiten_by_singular_vectors,
+        whiten_by_scikit_learn,
+        whiten_by_qr,
+    ),
+    "nearest_two": (
+        nearest_by_mask,
+        nearest_by_loops,
+        nearest_by_class,
+        nearest_by_products,
+    ),
+    "wilson_interval": (
+        wilson_by_formula,
+        wilson_by_roots,
+        wilson_by_search,
+        wilson_in_float32,
+        wilson_by_scipy,
+    ),
+}
+ANSWERS = [(name, answer) for name, answers in RIGHT.items() for answer in answers]
+MISTAKES = [(e.name, m.name) for e in EXERCISES for m in e.misconceptions]
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_is_well_formed_and_fresh(name):
+    assert_well_formed(BY_NAME[name])
+    assert_fresh(BY_NAME[name])
+    assert len(RIGHT[name]) >= 3
+
+
+@pytest.mark.parametrize(("name", "answer"), ANSWERS)
+def test_right_answers_in_other_words_pass(name, answer):
+    assert_accepted(BY_NAME[name], answer)
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_the_reference_passes(name):
+    assert_accepted(BY_NAME[name], BY_NAME[name].reference)
+
+
+@pytest.mark.parametrize(("name", "mistake"), MISTAKES)
+def test_mistakes_are_rejected_and_named(name, mistake):
+    assert_rejected_and_named(BY_NAME[name], mistake)
+
+
+def standardised_dividing_by_n(codes):
+    return (codes - codes.mean(0)) / codes.std(0, correction=0)
+
+
+def inverse_covariance_dividing_by_n(codes):
+    return (codes - codes.mean(0)) @ torch.linalg.inv(torch.cov(codes.T, correction=0))
+
+
+def scatter_by_cholesky(codes):
+    centred = codes - codes.mean(0)
+    lower = torch.linalg.cholesky(centred.T @ centred)
+    return torch.linalg.solve(lower, centred.T).T
+
+
+@pytest.mark.parametrize(
+    ("answer", "mistake"),
+    [
+        (standardised_dividing_by_n, "standardised"),
+        (inverse_covariance_dividing_by_n, "divided_by_variance"),
+        (scatter_by_cholesky, "wrong_scale"),
+    ],
+)
+def test_a_whitening_mistake_is_named_in_any_rotation(answer, mistake):
+    for seed in range(SEEDS):
+        assert grade(BY_NAME["whiten"], answer, seed).misconception == mistake
+
+
+def test_rows_in_another_order_are_no_whitening():
+    report = grade(BY_NAME["whiten"], lambda z: whiten_by_qr(z).flip(0), 0)
+    assert report.status == "failed"
+    assert [row.message is None for row in report.rows] == [True, True, False]
+
+
+def test_a_half_right_answer_earns_its_part():
+    def only_distance(x, reference, labels):
+        nearest, _ = nearest_by_mask(x, reference, labels)
+        return nearest, torch.zeros_like(nearest)
+
+    report = grade(BY_NAME["nearest_two"], only_distance, 0)
+    assert 0 < report.score < report.points
