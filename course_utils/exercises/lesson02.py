@@ -19,8 +19,8 @@ from course_utils.exercises.base import (
 from course_utils.metrics import images
 from course_utils.oracles import mixture2d, wiener
 
-# The probes are float64, yet torch.eye(D) and torch.tensor(sigma) are float32 unless one
-# asks: right answers come with rounding of up to 1e-7.
+# The probes are float64, but torch.eye(D) and torch.tensor(sigma) are float32 unless
+# one asks: right answers come with rounding of up to 1e-7.
 TOLERANCE = 1e-6
 
 
