@@ -16,6 +16,7 @@ from typing import Any
 
 import ipywidgets
 import numpy as np
+import traitlets
 from IPython.display import display
 from PIL import Image
 
@@ -123,11 +124,15 @@ class Prediction:
         return title if self.name is None else f"{title}: {self.name}"
 
     def _question_html(self) -> str:
-        items = "".join(f"<li>{_as_html(option)}</li>" for option in self.options)
+        # Letters as text: a page that is not trusted shows <ol type="A"> as numbers.
+        items = "".join(
+            f"<li>{letter}. {_as_html(option)}</li>"
+            for letter, option in zip(LETTERS, self.options, strict=False)
+        )
         return (
             f"<p><strong>{_as_html(self._heading())}</strong></p>"
             f"<p>{_as_html(self.question)}</p>"
-            f'<ol type="A">{items}</ol>'
+            f"<ul>{items}</ul>"
         )
 
     def static_html(self) -> str:
@@ -283,6 +288,16 @@ def _size(size: tuple[int, int]) -> tuple[int, int]:
     return int(width), int(height)
 
 
+class _Picture(ipywidgets.Image):
+    """An image that may have a tooltip.
+
+    The browser's side sets a tooltip only where a description is empty, and shows an
+    error in place of a picture that has none at all.
+    """
+
+    description = traitlets.Unicode("").tag(sync=True)
+
+
 class Explorer:
     """A picture and a line of text, both plain functions of slider values.
 
@@ -397,12 +412,12 @@ class Explorer:
         }
         png, text = self.update(**self.start)
         width, height = self.size
-        image = ipywidgets.Image(
+        image = _Picture(
             value=png,
             format="png",
             width=width,
             height=height,
-            # no tooltip: the browser then shows an error in place of the picture
+            tooltip=f"{self.alt} {text}",  # read aloud by screen readers
             layout=ipywidgets.Layout(
                 width=f"{width}px", height=f"{height}px", flex="0 0 auto"
             ),
@@ -422,6 +437,7 @@ class Explorer:
                 line.value = _line(f"No picture here. {type(error).__name__}: {error}")
                 return
             image.value = png
+            image.tooltip = f"{self.alt} {text}"
             line.value = _line(text)
 
         for slider in sliders.values():

@@ -92,10 +92,11 @@ def test_a_question_is_one_output_with_three_views(monkeypatch):
 def test_the_static_page_holds_question_options_and_reason():
     page = question(name="sizes").static_html()
     reader = parsed(page)
-    assert {"details", "summary", "ol", "li", "em", "code"} <= set(reader.seen)
+    assert {"details", "summary", "ul", "li", "em", "code"} <= set(reader.seen)
     assert "Make your guess, then open" in page
     for text in ("larger", "the first", "the second", "neither", "reason", "sizes"):
         assert text in page
+    assert "<li>A. the first</li><li>B. the second</li><li>C. neither" in page
     before, after = page.split("<details>")
     assert "reason" not in before and "C: neither" in after
 
@@ -267,7 +268,8 @@ def test_a_moved_slider_changes_picture_and_words_in_place():
     assert image.value.tobytes() == png
     (words,) = children(widget, ipywidgets.HTMLMath)
     assert text in line.value and ALT in words.value
-    assert image.tooltip is None  # with one, the browser shows an error instead
+    assert text in image.tooltip and ALT in image.tooltip
+    assert image.get_state()["description"] == ""  # without it the browser fails
     assert children(widget, ipywidgets.Image) == [image]
     assert children(widget, ipywidgets.Output) == []
 
