@@ -173,6 +173,6 @@ rm -f "$STAMP"
 pip -r requirements.lock || cannot_install
 pip --no-deps --no-build-isolation -e . || cannot_install
 printf '%s\n' "$wanted" >"$STAMP.new"
-mv "$STAMP.new" "$STAMP"
 rm -f "$UNFINISHED"
+mv "$STAMP.new" "$STAMP"
 say "Ready."
