@@ -33,7 +33,7 @@ ALL_SECONDS = 480.0
 STOP_AFTER = 5.0  # budgets: by then a lesson hangs, and it is stopped
 
 # Seconds of `calibrate` where the budget was set: two cores, two processes at once.
-REFERENCE_SECONDS = 1.4
+REFERENCE_SECONDS = 1.2
 
 
 @dataclass(frozen=True)
