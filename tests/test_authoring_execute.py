@@ -104,6 +104,16 @@ def test_normalise_on_the_command_line_writes_only_what_changes(tmp_path, capsys
     assert path.stat().st_mtime_ns == first and capsys.readouterr().out == ""
 
 
+def test_ids_are_derived_anew_where_asked(tmp_path, capsys):
+    path = tmp_path / "01_one.ipynb"
+    cells = [new_markdown_cell("# One thing", id="another-thing")]
+    path.write_text(dumps(new_notebook(cells=cells)), encoding="utf-8")
+    assert command_line.main(["normalise", "--source", str(tmp_path)]) == 0
+    assert '"another-thing"' in path.read_text()
+    assert command_line.main(["normalise", "--rename", "--source", str(tmp_path)]) == 0
+    assert '"one-thing"' in path.read_text()
+
+
 def test_a_problem_is_one_line_and_a_failure(tmp_path, capsys):
     assert command_line.main(["execute", "--source", str(tmp_path / "x")]) == 1
     assert "no lesson in" in capsys.readouterr().err

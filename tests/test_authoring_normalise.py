@@ -132,6 +132,22 @@ def test_any_notebook_gets_valid_descriptive_unique_ids_and_a_fixed_point(many):
         (new_code_cell("%matplotlib inline"), "matplotlib-inline"),
         (new_code_cell("1 + 1"), "code-1-1"),
         (new_raw_cell("a b"), "raw-a-b"),
+        (new_markdown_cell("## 2.1 The gap: $D_{KL}(q)$ again"), "the-gap-again"),
+        (new_markdown_cell("# 01 · The map"), "the-map"),
+        (new_markdown_cell("## $x < 3 y$"), "text-x-3-y"),
+        (
+            new_code_cell("x = 1\nprint(f'largest angle {x:.3f} rad')"),
+            "largest-angle-rad",
+        ),
+        (new_code_cell("x = 1\nprint(x)"), "code-x-1"),
+        (
+            new_code_cell("print('a b')\nplots.show(f, alt='A curve' ' that rises')"),
+            "figure-a-curve-that-rises",
+        ),
+        (
+            new_code_cell("predict('Is $p<q$ always larger?', ['a', 'b'], 0, 'c')"),
+            "predict-is-always-larger",
+        ),
     ],
 )
 def test_an_id_says_what_the_cell_holds(cell, name):

@@ -25,6 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
         "normalise", help="normalise lessons without running them"
     )
     tidy.add_argument("lessons", nargs="*", help="numbers or paths; all by default")
+    tidy.add_argument("--rename", action="store_true", help="derive every id anew")
 
     copies = commands.add_parser("workbook", help="build the learner's copies")
     copies.add_argument("--target", type=Path, default=Path("workbook"))
@@ -92,10 +93,12 @@ def _normalise(options: argparse.Namespace) -> int:
     import nbformat
 
     from course_utils.authoring.cells import write_atomically
-    from course_utils.authoring.normalise import dumps, normalise
+    from course_utils.authoring.normalise import dumps, normalise, without_ids
 
     for path in found(options.source, options.lessons):
         nb = nbformat.read(path, as_version=4)
+        if options.rename:
+            nb = without_ids(nb)
         content = dumps(normalise(nb, path.stem)).encode("utf-8")
         if content != path.read_bytes():
             write_atomically(path, content)

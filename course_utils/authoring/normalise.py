@@ -30,7 +30,7 @@ from course_utils.authoring.cells import (
     solved_function,
 )
 
-__all__ = ["dumps", "normalise"]
+__all__ = ["dumps", "normalise", "without_ids"]
 
 KERNELSPEC = {
     "display_name": "Python 3 (ipykernel)",
@@ -124,6 +124,14 @@ def dumps(nb: NotebookNode) -> str:
     return nbformat.writes(nb, version=4).rstrip("\n") + "\n"
 
 
+def without_ids(nb: NotebookNode) -> NotebookNode:
+    """Return a copy without cell ids: normalising it derives each one anew."""
+    new = copy.deepcopy(nb)
+    for cell in new.cells:
+        cell.pop("id", None)
+    return new
+
+
 # ------------------------------------------------------------------------------ ids
 
 
@@ -200,7 +208,7 @@ def _gist(cell: NotebookNode) -> str:
     if cell.cell_type != "code":
         text = re.sub(r"<!--.*?-->", "", cell.source, flags=re.DOTALL)
         heading = re.search(r"^#{1,6}\s+(.+?)\s*#*$", text, flags=re.MULTILINE)
-        return heading.group(1) if heading else _first_words(text)
+        return _unnumbered(heading.group(1)) if heading else _first_words(text)
     names = defined_names(cell.source)
     if names:
         return names[0]
@@ -208,9 +216,51 @@ def _gist(cell: NotebookNode) -> str:
     if first.startswith("#"):
         return first
     tree = parse(cell.source)
-    if tree and tree.body:
-        first = ast.unparse(tree.body[0]).split("\n", 1)[0]
-    return _first_words(first)
+    if tree is None:
+        return _first_words(first)
+    return _said(tree) or _first_words(ast.unparse(tree.body[0]).split("\n", 1)[0])
+
+
+def _unnumbered(heading: str) -> str:
+    """Drop the number and the formulas of a heading, unless nothing else is there."""
+    words = re.sub(r"^[\d.]+\s*[·:)]?\s+|\$[^$]*\$", " ", heading)
+    return words if re.search(r"[a-zA-Z]{2}", words) else heading
+
+
+SPEAKING = {"show": "figure", "predict": "predict", "explorer": "explore", "print": ""}
+
+
+def _said(tree: ast.Module) -> str:
+    """Describe a cell by what it shows: the words of a figure, a question, a line."""
+    calls = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and _called(node) in SPEAKING
+    ]
+    calls.sort(key=lambda call: list(SPEAKING).index(_called(call)))
+    for call in calls:
+        arguments = [word.value for word in call.keywords if word.arg == "alt"]
+        words = " ".join(map(_literal, arguments or call.args[:1]))
+        words = _first_words(re.sub(r"\$[^$]*\$", " ", words), 5)
+        if len(words.split()) >= 2:
+            return f"{SPEAKING[_called(call)]} {words}"
+    return ""
+
+
+def _called(call: ast.Call) -> str:
+    function = call.func
+    if isinstance(function, ast.Attribute):
+        return function.attr
+    return function.id if isinstance(function, ast.Name) else ""
+
+
+def _literal(node: ast.AST) -> str:
+    """Return the literal words of a string, formatted or not."""
+    if isinstance(node, ast.JoinedStr):
+        return " ".join(map(_literal, node.values))
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    return ""
 
 
 def _first_words(text: str, count: int = 6) -> str:
