@@ -3,6 +3,8 @@
 import copy
 import json
 import shutil
+import subprocess
+import sys
 
 import nbformat
 import pytest
@@ -334,6 +336,29 @@ def test_a_copy_found_to_be_the_newest_is_known_again(course):
     course.build()
     course.teach(lesson(2))
     assert course.build() == [f"{course.path()}: renewed"]
+
+
+def test_an_offer_that_took_the_place_of_the_old_copy_is_renewed_later(course):
+    course.build()
+    course.path().write_bytes(edited(course.path().read_bytes()))
+    course.teach(lesson(2))
+    course.build()
+    course.path("01_small.new.ipynb").replace(course.path())
+    assert course.build() == []
+    course.teach(lesson(3))
+    assert course.build() == [f"{course.path()}: renewed"]
+
+
+def test_a_second_build_loads_no_notebook_library(course):
+    course.build()
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from course_utils.authoring.__main__ import main\n"
+        "assert main(['workbook', *sys.argv[1:]]) == 0\n"
+        "assert not {'nbformat', 'jsonschema', 'torch'} & set(sys.modules)"
+    )
+    folders = ["--source", str(course.source), "--target", str(course.target)]
+    subprocess.run([sys.executable, "-c", program, *folders], check=True)
 
 
 def test_progress_and_the_learners_other_files_are_never_touched(course):

@@ -11,10 +11,7 @@ import copy
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
-
-import nbformat
-from nbformat import NotebookNode
+from typing import TYPE_CHECKING, Any
 
 from course_utils.authoring.cells import (
     NotebookProblem,
@@ -25,7 +22,9 @@ from course_utils.authoring.cells import (
     squeezed,
     write_atomically,
 )
-from course_utils.authoring.normalise import dumps
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 __all__ = ["build", "learner_copy", "leaks"]
 
@@ -140,17 +139,31 @@ def build(source: Path, target: Path) -> list[str]:
     paths = sorted(source.glob("[0-9][0-9]_*.ipynb"))
     if not paths:
         raise ValueError(f"no lesson in {source}; run this from the course's folder")
-    copies = {
-        path.name: dumps(
-            learner_copy(nbformat.read(path, as_version=4), path.stem)
-        ).encode("utf-8")
-        for path in paths
-    }
-    target.mkdir(parents=True, exist_ok=True)
     folder = _Folder(target)
-    said = [line for name in copies for line in folder.place(name, copies[name])]
+    lessons = {path.name: path.read_bytes() for path in paths}
+    changed = [name for name in lessons if not folder.knows(name, lessons[name])]
+    copies = {name: _built(lessons[name], name) for name in changed}
+    target.mkdir(parents=True, exist_ok=True)
+    said = []
+    for name, fresh in copies.items():
+        said += folder.place(name, fresh)
+        folder.known[name]["lesson"] = _signature(lessons[name])
     folder.save()
     return said
+
+
+def _built(lesson: bytes, name: str) -> bytes:
+    import nbformat
+
+    from course_utils.authoring.normalise import dumps
+
+    nb = nbformat.reads(lesson.decode("utf-8"), as_version=4)
+    return dumps(learner_copy(nb, name.removesuffix(".ipynb"))).encode("utf-8")
+
+
+def _signature(lesson: bytes) -> str:
+    """Fingerprint a lesson together with the way copies are made of it."""
+    return hashlib.sha256("\n".join(STUB).encode() + lesson).hexdigest()
 
 
 def meaning(content: bytes) -> str | None:
@@ -179,8 +192,9 @@ class _Folder:
     """The learner's folder, with what was built there before.
 
     The manifest keeps for each file the fingerprints of what was built (``built``: the
-    cells, ``bytes``: the file), and of the newest lesson that was offered beside it
-    (``offered``). What it does not know counts as the learner's.
+    cells, ``bytes``: the file), of the copy that was offered beside it (``offered``),
+    and of the lesson seen last (``lesson``). What it does not know counts as the
+    learner's.
     """
 
     def __init__(self, path: Path) -> None:
@@ -203,6 +217,11 @@ class _Folder:
     def save(self) -> None:
         text = json.dumps({"files": self.known, "version": 1}, indent=1, sort_keys=True)
         write_atomically(self.path / MANIFEST, f"{text}\n".encode())
+
+    def knows(self, name: str, lesson: bytes) -> bool:
+        """Whether this very lesson was placed before, so that nothing is to be done."""
+        seen = self.known.get(name, {}).get("lesson")
+        return seen == _signature(lesson) and _exists(self.path / name)
 
     def place(self, name: str, fresh: bytes) -> list[str]:
         """Put the newest lesson where it belongs; say what the learner should know."""
@@ -247,8 +266,8 @@ class _Folder:
         if hashlib.sha256(content).hexdigest() == entry.get("bytes"):
             return True
         cells = meaning(content)
-        unchanged = cells is not None and cells == entry.get("built")
-        return unchanged and cells != meaning(fresh)
+        given = (entry.get("built"), entry.get("offered"))
+        return cells is not None and cells in given and cells != meaning(fresh)
 
     def _meaning(self, name: str) -> str | None:
         content = _read(self.path / name)
