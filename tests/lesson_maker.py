@@ -18,6 +18,11 @@ from course_utils.authoring.normalise import normalise
 ALT = "A curve which rises from left to right and levels off near one"
 PARTS = ["Assumptions", "Before you start", "Common mistakes", "Summary", "References"]
 
+OPENING = (
+    "**The question.** What? **You can** do it in 5 minutes. **You need** nothing."
+)
+QUESTIONS = "<details><summary>Answer</summary>Yes.</details>\n" * 2
+
 
 def points_of(name: str) -> float:
     """Two points for every exercise, whatever its name."""
@@ -70,8 +75,10 @@ def check_cell(name: str) -> NotebookNode:
 
 def raw_lesson() -> NotebookNode:
     """The lesson before it is normalised."""
-    cells = [new_markdown_cell("# A small lesson\n\nWhat is it about?")]
-    cells += [new_markdown_cell(f"## {part}\n\nSome words.") for part in PARTS]
+    cells = [new_markdown_cell(f"# 01 · A small lesson\n\n{OPENING}")]
+    for part in PARTS:
+        words = QUESTIONS if part == "Before you start" else "Some words."
+        cells.append(new_markdown_cell(f"## {part}\n\n{words}"))
     for number in range(5):
         cell = new_code_cell(f"# Fact {number}\nprint({number})", execution_count=1)
         cell.metadata["tags"] = ["nbval-check-output"]

@@ -31,7 +31,7 @@ def test_there_and_back_loses_outputs_only():
 
 def test_the_script_is_plain():
     script = to_script(good_lesson())
-    assert script.startswith("# %% [markdown]\n# # A small lesson\n")
+    assert script.startswith("# %% [markdown]\n# # 01 · A small lesson\n")
     assert '# %% tags=["nbval-check-output"]\n# Fact 0\nprint(0)' in script
     assert "nbgrader" not in script and "kernelspec" not in script
 

@@ -123,8 +123,8 @@ BROKEN = [
         with_text('<svg xmlns="http://www.w3.org/2000/svg"><path d="M0 0"/></svg>'),
         "alt has 0 char",
     ),
-    ("picture_sizes", with_code("x", shown(text_html=figure(width=1601))), "1601×8"),
-    ("picture_sizes", with_code("x", shown(text_html=figure(height=1601))), "8×1601"),
+    ("picture_sizes", with_code("x", shown(text_html=figure(width=2001))), "2001×8"),
+    ("picture_sizes", with_code("x", shown(text_html=figure(height=2001))), "8×2001"),
     ("exercises", without("alpha"), "1 exercises, at least 2"),
     ("exercises", without("alpha-check"), "'alpha' is not followed by its check"),
     ("exercises", without("beta-check"), "'beta' is not followed by its check"),
@@ -164,6 +164,21 @@ BROKEN = [
     ),
     ("anatomy", without("a-small-lesson"), "must be a text with one title"),
     ("anatomy", with_text("# Another title"), "a second title: 'Another title'"),
+    ("anatomy", on("a-small-lesson", put(source="# A lesson")), "with the number, '01"),
+    *(
+        ("anatomy", on("a-small-lesson", put(source=f"# 01 · {rest}")), f"({words!r})")
+        for words, rest in [
+            ("the question", "You can you need minutes"),
+            ("you can", "The question you need minutes"),
+            ("minutes", "The question you can you need"),
+            ("you need", "The question you can minutes"),
+        ]
+    ),
+    (
+        "anatomy",
+        on("before-you-start", put(source="## Before you start\n\n<details>")),
+        "1 retrieval questions",
+    ),
     *(
         ("anatomy", without(part), f"no heading for the {words}")
         for part, words in [
@@ -207,6 +222,7 @@ def test_the_first_lesson_needs_no_exercise_and_no_retrieval():
     for name in ("alpha", "alpha-check", "beta", "beta-check", "before-you-start"):
         without(name)(nb)
     assert structure.exercises(nb, "00_start_here") == []
+    nb.cells[0].source = "# 00 · Start\n\nThe question, what you can do, the minutes."
     assert structure.anatomy(nb, "00_start_here") == []
     assert structure.exercises(nb, NAME) and structure.anatomy(nb, NAME)
 

@@ -44,7 +44,7 @@ ALT_LEAST = 40
 CHECKED_LEAST = 5
 CODE_LINES, CODE_COLUMNS = 25, 88
 BYTES_MOST = 1_000_000
-PICTURE_SIDE_MOST = 1600  # pixels
+PICTURE_SIDE_MOST = 2000  # pixels: twice what is shown, for sharp screens
 SHOWING = {
     *("print", "display", "show", "predict", "explorer", "check", "points", "hint"),
     "progress",
@@ -255,7 +255,7 @@ def described_figures(nb: NotebookNode, name: str) -> list[str]:
 
 
 def picture_sizes(nb: NotebookNode, name: str) -> list[str]:
-    """Require pictures of a sane size: at most 1600 pixels a side."""
+    """Require pictures of a sane size: at most 2000 pixels a side."""
     found = []
     for where, cell in _code(nb):
         for image in _images(cell):
@@ -394,6 +394,12 @@ def anatomy(nb: NotebookNode, name: str) -> list[str]:
     titles = _headings(first, 1) if first else []
     if len(titles) != 1:
         found.append("the first cell must be a text with one title (# …)")
+    elif not titles[0].startswith(f"{name[:2]} · "):
+        found.append(f"the title must begin with the number, '{name[:2]} · '")
+    opening = first.source.lower() if first else ""
+    for part, phrase in OPENING.items():
+        if part not in _optional(name) and phrase not in opening:
+            found.append(f"the first cell does not give {part} ({phrase!r})")
     again = [t for cell in nb.cells[1:] for t in _headings(cell, 1)]
     found += [f"a second title: {title!r}" for title in again]
     headings = [h.lower() for cell in nb.cells for h in _headings(cell)]
@@ -402,12 +408,35 @@ def anatomy(nb: NotebookNode, name: str) -> list[str]:
             continue
         if not any(word in heading for heading in headings for word in words):
             found.append(f"no heading for {part} (one with {' or '.join(words)})")
+    if "the retrieval questions" not in _optional(name):
+        asked = sum(_section(nb, word).count("<details>") for word in RETRIEVAL)
+        if asked < 2:
+            found.append(
+                f"{asked} retrieval questions with a folded answer, at least 2"
+            )
     return found
+
+
+def _section(nb: NotebookNode, word: str) -> str:
+    """Return the text under the first heading which has the word in it."""
+    texts = [cell.source for cell in nb.cells if cell.cell_type == "markdown"]
+    parts = re.split(r"^(?=#{1,6}\s)", "\n".join(texts), flags=re.MULTILINE)
+    fitting = [part for part in parts if word in part.split("\n", 1)[0].lower()]
+    return fitting[0] if fitting else ""
+
+
+OPENING = {
+    "the question": "the question",
+    "what one can do afterwards": "you can",
+    "the time it takes": "minutes",
+    "what is needed": "you need",
+}
+RETRIEVAL = ("before you start", "retriev", "recall")
 
 
 PARTS = {
     "the assumptions": ("assum",),
-    "the retrieval questions": ("before you start", "retriev", "recall"),
+    "the retrieval questions": RETRIEVAL,
     "the common mistakes": ("mistake",),
     "the summary": ("summary",),
     "the references": ("reference",),
@@ -417,7 +446,10 @@ PARTS = {
 
 def _optional(name: str) -> set[str]:
     if name.startswith(("00", "99")):
-        return {"the assumptions", "the retrieval questions", "the common mistakes"}
+        return {
+            *("the assumptions", "the retrieval questions", "the common mistakes"),
+            "what is needed",
+        }
     return set()
 
 
