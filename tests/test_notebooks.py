@@ -6,12 +6,14 @@ import nbformat
 import pytest
 
 from course_utils.authoring.cells import solution_lines, squeezed
+from course_utils.authoring.execute import run
 from course_utils.authoring.normalise import dumps
 from course_utils.authoring.structure import (
     RULES,
     described_figures,
     images_in_html,
     links,
+    no_errors,
 )
 from course_utils.authoring.workbook import leaks, learner_copy
 
@@ -78,6 +80,20 @@ def test_the_learners_copy_gives_nothing_away(path):
     for cell in copied.cells:
         if cell.cell_type == "code":
             compile(cell.source, cell.id, "exec")
+
+
+@lessons
+def test_the_learners_copy_runs_to_its_end_with_nothing_solved(
+    path, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PYTHONPATH", str(FOLDER.parent))
+    (tmp_path / ".workbook.json").write_text("{}")  # marks a learner's folder
+    ran = run(learner_copy(read(path), path.stem), path.stem, tmp_path)
+    for cell in ran.cells:
+        if cell.metadata.get("nbgrader", {}).get("grade"):
+            assert cell.outputs[-1].data["text/plain"] == "0.0", cell.id
+    assert no_errors(ran, path.stem) == []
+    assert not (tmp_path / ".progress.json").exists()  # nothing was tried yet
 
 
 @lessons
