@@ -20,7 +20,7 @@ specification.loader.exec_module(lessons)
 
 
 def run(seconds=10.0, gigabytes=0.5, ok=True, stopped=False, lesson="01_name"):
-    return lessons.Run(lesson, seconds, gigabytes, 12, ok, stopped)
+    return lessons.Run(lesson, seconds, 7.0, gigabytes, 12, ok, stopped)
 
 
 def test_peak_memory_is_counted_in_the_unit_of_the_platform():
@@ -62,9 +62,9 @@ def test_the_lessons_together_have_a_budget_of_their_own():
 def test_the_table_has_a_row_for_each_lesson_and_the_budget():
     rows = lessons.table([run(lesson="00_a"), run(61, 2.0, lesson="01_b")], 1.0)
     lines = rows.splitlines()
-    assert lines[2].split() == ["00_a", "12", "10.0", "0.50", "ok"]
+    assert lines[2].split() == ["00_a", "12", "10.0", "7.0", "0.50", "ok"]
     assert lines[3].endswith("OVER BUDGET: time and memory")
-    assert lines[5].split()[:5] == ["all", "lessons", "24", "71.0", "2.00"]
+    assert lines[5].split()[:6] == ["all", "lessons", "24", "71.0", "14.0", "2.00"]
     assert "60.0" in lines[6] and "1.50" in lines[6] and "480 s" in lines[6]
 
 
@@ -88,10 +88,8 @@ def test_a_hanging_command_is_stopped_with_all_that_it_started(tmp_path):
         "print('begun', flush=True)\n"
         "time.sleep(99)\n"
     )
-    code, _, _, stopped, output = lessons.run_command(
-        [sys.executable, "-c", script], cap=3.0
-    )
-    assert stopped and code != 0 and "begun" in output
+    done = lessons.run_command([sys.executable, "-c", script], cap=3.0)
+    assert done.stopped and done.code != 0 and "begun" in done.output
     child = int(note.read_text())
     gone = not psutil.pid_exists(child)
     assert gone or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
@@ -101,11 +99,9 @@ def test_the_peak_counts_what_a_child_process_used():
     # As with nbval: the memory is used by a process that our process starts.
     inner = "x = bytearray(400_000_000)"
     outer = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {inner!r}])"
-    code, _, gigabytes, stopped, _ = lessons.run_command(
-        [sys.executable, "-c", outer], cap=60.0
-    )
-    assert code == 0 and not stopped
-    assert 0.4 <= gigabytes < 0.6
+    done = lessons.run_command([sys.executable, "-c", outer], cap=60.0)
+    assert done.code == 0 and not done.stopped
+    assert 0.4 <= done.gigabytes < 0.6
 
 
 def notebook(path: Path, *sources: str) -> Path:

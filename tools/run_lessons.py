@@ -42,6 +42,7 @@ class Run:
 
     lesson: str
     seconds: float
+    processor: float
     gigabytes: float
     cells: int
     ok: bool
@@ -88,13 +89,17 @@ def table(runs: Sequence[Run], slow: float) -> str:
     """Lay out the closing table: a row for each lesson, and one for all of them."""
     width = max([len(run.lesson) for run in runs] + [len("all lessons")])
     total = sum(run.seconds for run in runs)
+    processor = sum(run.processor for run in runs)
     peak = max((run.gigabytes for run in runs), default=0.0)
     cells = sum(run.cells for run in runs)
-    rule = "-" * (width + 40)
-    head = f"{'lesson':<{width}} {'cells':>6} {'seconds':>8} {'peak GB':>8}  verdict"
+    rule = "-" * (width + 46)
+    head = (
+        f"{'lesson':<{width}} {'cells':>6} {'seconds':>8} {'CPU s':>7} {'peak GB':>8}"
+        "  verdict"
+    )
     rows = [
         f"{run.lesson:<{width}} {run.cells:>6} {run.seconds:>8.1f} "
-        f"{run.gigabytes:>8.2f}  {verdict(run, slow)}"
+        f"{run.processor:>7.1f} {run.gigabytes:>8.2f}  {verdict(run, slow)}"
         for run in runs
     ]
     together = "OVER BUDGET: time" if over_in_all(runs, slow) else "ok"
@@ -105,9 +110,10 @@ def table(runs: Sequence[Run], slow: float) -> str:
             *rows,
             rule,
             f"{'all lessons':<{width}} {cells:>6} {total:>8.1f} "
-            f"{peak:>8.2f}  {together}",
+            f"{processor:>7.1f} {peak:>8.2f}  {together}",
             f"{'budget':<{width}} {'':>6} {LESSON_SECONDS * slow:>8.1f} "
-            f"{LESSON_GIGABYTES:>8.2f}  a lesson; {ALL_SECONDS * slow:.0f} s in all",
+            f"{'':>7} {LESSON_GIGABYTES:>8.2f}  a lesson;"
+            f" {ALL_SECONDS * slow:.0f} s in all",
             f"The seconds of the budget are scaled by {slow:.2f}: the time that this"
             " machine took for a fixed training loop, in units of the reference.",
         ]
@@ -184,10 +190,22 @@ def stop(pid: int) -> None:
             pass
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended, and what it used."""
+
+    code: int
+    seconds: float
+    processor: float  # seconds of the processor, over all cores
+    gigabytes: float
+    stopped: bool
+    output: str
+
+
 def run_command(
     command: Sequence[str], cap: float, env: dict[str, str] | None = None
-) -> tuple[int, float, float, bool, str]:
-    """Run a command; give code, seconds, peak GB, whether it was stopped, output."""
+) -> Outcome:
+    """Run a command, and stop it with all that it started after ``cap`` seconds."""
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as out:
         start = time.monotonic()
         process = subprocess.Popen(
@@ -207,17 +225,16 @@ def run_command(
                 stopped = True
                 stop(process.pid)
             time.sleep(0.05)
-        seconds = time.monotonic() - start
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
-        output = out.read()
-    return (
-        process.returncode,
-        seconds,
-        peak_gigabytes(usage.ru_maxrss),
-        stopped,
-        output,
-    )
+        return Outcome(
+            code=process.returncode,
+            seconds=time.monotonic() - start,
+            processor=usage.ru_utime + usage.ru_stime,
+            gigabytes=peak_gigabytes(usage.ru_maxrss),
+            stopped=stopped,
+            output=out.read(),
+        )
 
 
 def run_lesson(path: Path, threads: int, cap: float) -> Run:
@@ -228,12 +245,18 @@ def run_lesson(path: Path, threads: int, cap: float) -> Run:
         *("--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", "300"),
         str(path),
     ]
-    code, seconds, gigabytes, stopped, output = run_command(
-        command, cap, environment(threads)
+    outcome = run_command(command, cap, environment(threads))
+    cells = cells_passed(outcome.output)
+    return Run(
+        lesson=path.stem,
+        seconds=outcome.seconds,
+        processor=outcome.processor,
+        gigabytes=outcome.gigabytes,
+        cells=cells,
+        ok=outcome.code == 0 and cells > 0,
+        stopped=outcome.stopped,
+        output=outcome.output,
     )
-    cells = cells_passed(output)
-    ok = code == 0 and cells > 0
-    return Run(path.stem, seconds, gigabytes, cells, ok, stopped, output)
 
 
 def find_lessons(wanted: Sequence[str], folder: Path = NOTEBOOKS) -> list[Path]:
