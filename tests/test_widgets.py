@@ -122,6 +122,7 @@ def test_a_click_says_whether_it_was_right_and_then_why(guess):
     reveal = texts[-1].value
     assert "reason" in reveal and "ABC"[guess] in reveal
     assert ("Right." in reveal) == (guess == 2)
+    assert buttons[guess].button_style == ("success" if guess == 2 else "warning")
     if guess != 2:
         assert "The answer is C: neither, $p&gt;q$" in reveal
     parsed(reveal)
