@@ -71,7 +71,7 @@ class Course:
         *,
         venv: bool = True,
         pip: str = ":",
-        platform: str = "Linux x86_64 64",
+        platform: str = "Linux x86_64 64 ",
     ) -> Path:
         """Put a fake Python on the PATH."""
         return self.command(
@@ -319,12 +319,22 @@ def test_too_little_disk_space(course):
 
 @pytest.mark.parametrize(
     "platform, said",
-    [("Darwin x86_64 64", "Intel Macs"), ("Linux i686 32", "32-bit Python")],
+    [
+        ("Darwin x86_64 64 14.5", "Intel Macs"),
+        ("Darwin arm64 64 13.6.1", "macOS 14"),
+        ("Linux i686 32 ", "32-bit Python"),
+    ],
 )
 def test_machines_without_torch_are_named(course, platform, said):
     course.python("python3", "3.11.2", platform=platform)
     done = course.setup()
     assert done.returncode == 1 and said in done.stderr
+
+
+@pytest.mark.parametrize("platform", ["Darwin arm64 64 14.0", "Darwin arm64 64 26.1"])
+def test_a_current_mac_fits(course, platform):
+    course.python("python3", "3.11.2", platform=platform)
+    assert course.setup().returncode == 0
 
 
 def test_make_alone_lists_each_target_in_one_line(course):

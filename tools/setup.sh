@@ -104,11 +104,14 @@ venv_problem() {
 
 check_platform() {
     case $("$1" -c 'import platform, struct; print(platform.system(),
-        platform.machine(), struct.calcsize("P") * 8)') in
-    *" 32") fail "$1 is a 32-bit Python; torch needs a 64-bit one." ;;
-    "Darwin x86_64 64")
+        platform.machine(), struct.calcsize("P") * 8, platform.mac_ver()[0])') in
+    *" 32 "*) fail "$1 is a 32-bit Python; torch needs a 64-bit one." ;;
+    "Darwin x86_64 "*)
         say "torch has no wheels for Intel Macs any more."
         fail "On an Apple-silicon Mac, use a Python built for arm64; $1 is not."
+        ;;
+    "Darwin "*" 64 "[1-9].* | "Darwin "*" 64 1"[0-3].*)
+        fail "torch needs macOS 14 or newer."
         ;;
     esac
 }
