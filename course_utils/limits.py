@@ -12,12 +12,14 @@ import contextlib
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 from course_utils.exercises.base import Stop
 
 SECONDS = 5.0  # of one call
+SECONDS_TOGETHER = 20.0  # of all calls of one check
 GIBIBYTES = 4.0  # that one call may add to the process
 
 
@@ -55,8 +57,9 @@ def time_limit(seconds: float = SECONDS) -> Iterator[None]:
     def ring(number: int, frame: FrameType | None) -> None:
         if armed:
             raise TimeUp(
-                f"your function was still running after {seconds:g} s and was stopped: "
-                "look for a loop that never ends, or a step repeated far too often."
+                f"your function took too long (over {SECONDS:g} s a call, or over "
+                f"{SECONDS_TOGETHER:g} s for the whole check) and was stopped: look "
+                "for a loop that never ends, or a step repeated far too often."
             )
 
     before = signal.signal(signal.SIGALRM, ring)
@@ -126,8 +129,36 @@ def _bytes_in_use() -> int:
     return pages * resource.getpagesize()
 
 
-@contextlib.contextmanager
-def limits() -> Iterator[None]:
-    """Apply both limits to one call."""
-    with memory_limit(), time_limit():
-        yield
+def within(
+    seconds: float = SECONDS, together: float = SECONDS_TOGETHER
+) -> Callable[[], contextlib.AbstractContextManager[None]]:
+    """Build the limits of one check: for each call, and for all calls together.
+
+    Parameters
+    ----------
+    seconds
+        Longest time of one call.
+    together
+        Longest time from now on.
+
+    Returns
+    -------
+    callable
+        To be called around each call: ``with limited(): ...``.
+
+    Examples
+    --------
+    >>> limited = within(seconds=5.0, together=20.0)
+    >>> with limited():
+    ...     2 + 2
+    4
+    """
+    end = time.monotonic() + together
+
+    @contextlib.contextmanager
+    def limited() -> Iterator[None]:
+        left = max(end - time.monotonic(), 0.01)
+        with memory_limit(), time_limit(min(seconds, left)):
+            yield
+
+    return limited
