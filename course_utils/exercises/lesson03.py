@@ -72,10 +72,11 @@ def _covariance_is_identity(trial: Trial) -> None:
     for (codes,) in trial.probes():
         white = trial.call(codes)
         eye = torch.eye(codes.shape[1], dtype=codes.dtype)
-        # Dividing by N and by N - 1 are both fair.
-        if min(difference(_covariance(white, c), eye) for c in (0, 1)) <= 1e-8:
+        # Dividing by N and by N - 1 are both fair: judge by the one that fits better.
+        both = [_covariance(white, correction) for correction in (0, 1)]
+        covariance = min(both, key=lambda matrix: difference(matrix, eye))
+        if difference(covariance, eye) <= 1e-8:
             continue
-        covariance = _covariance(white, 0)
         off_diagonal = (covariance - covariance.diag().diag()).abs().max()
         variances = covariance.diag()
         raise Refused(
