@@ -194,7 +194,7 @@ def patches(
     """
     _one_of(split, SPLITS, "split")
     _count(count, "count")
-    if _count(size, "size") > 64 or size < 2:
+    if not 2 <= _count(size, "size") <= 64:
         raise ValueError(f"size is {size}; expected 2 to 64 pixels")
     x = _cut_patches(split, size, count, seed)
     if centred:
@@ -221,14 +221,18 @@ def _cut_patches(split: str, size: int, count: int, seed: int) -> torch.Tensor:
 
 
 def toy(name: str, count: int = 1000, seed: int = 0) -> torch.Tensor:
-    """Draw a toy set in the plane, float32 (count, 2), mean about 0 and size about 1.
+    """Draw a toy set in the plane, float32 (count, 2), of mean about 0, size about 1.
+
+    The root mean square distance from the origin is 1, for the spiral 0.7; the mean is
+    0, for the spiral (−0.05, 0.20).
 
     Parameters
     ----------
     name
-        ``"ring"``: radius 1 with noise of 0.05. ``"two_moons"``: two half circles.
-        ``"eight_gaussians"``: standard deviation 0.1, centres on a circle of radius 1.
-        ``"spiral"``: one arm of one and a half turns.
+        ``"ring"``: radius 1 with noise of 0.05. ``"two_moons"``: two half circles of
+        radius 1 with noise of 0.05. ``"eight_gaussians"``: standard deviation 0.1,
+        centres on a circle of radius 1. ``"spiral"``: one arm of one and a half turns,
+        out to radius 1, with noise of 0.03.
     count
         How many points.
     seed
