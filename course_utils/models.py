@@ -25,6 +25,11 @@ class LinearAutoencoder(nn.Module):
     bias
         Whether both maps have a bias. Without them the data should be centred.
 
+    Raises
+    ------
+    ValueError
+        If D or K is not a whole number from 1.
+
     Examples
     --------
     >>> model = LinearAutoencoder(D=64, K=3)
@@ -54,6 +59,11 @@ class LinearAutoencoder(nn.Module):
 def mlp(sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
     """Stack linear layers of the given sizes, with an activation between them.
 
+    Raises
+    ------
+    ValueError
+        If there are fewer than two sizes, or one is not a whole number from 1.
+
     Examples
     --------
     >>> mlp([64, 32, 2])
@@ -67,9 +77,9 @@ def mlp(sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU) -> nn.Seque
         raise ValueError(
             f"sizes is {list(sizes)}; expected at least an input and output"
         )
+    _sizes(**{f"sizes[{place}]": size for place, size in enumerate(sizes)})
     layers: list[nn.Module] = []
     for inputs, outputs in itertools.pairwise(sizes):
-        _sizes(inputs=inputs, outputs=outputs)
         layers += [nn.Linear(inputs, outputs), activation()]
     return nn.Sequential(*layers[:-1])
 
@@ -89,6 +99,11 @@ class Autoencoder(nn.Module):
     activation
         The activation between layers.
 
+    Raises
+    ------
+    ValueError
+        If a size is not a whole number from 1.
+
     Examples
     --------
     >>> model = Autoencoder(D=64, K=2, hidden=(32,))
@@ -104,6 +119,8 @@ class Autoencoder(nn.Module):
         activation: type[nn.Module] = nn.ReLU,
     ) -> None:
         super().__init__()
+        _sizes(D=D, K=K)
+        _sizes(**{f"hidden[{place}]": size for place, size in enumerate(hidden)})
         self.encoder = mlp([D, *hidden, K], activation)
         self.decoder = mlp([K, *reversed(hidden), D], activation)
 
