@@ -24,16 +24,16 @@ def squared_error(x: torch.Tensor, x_hat: torch.Tensor) -> torch.Tensor:
     Raises
     ------
     ValueError
-        If the shapes differ or are not (N, D).
+        If the shapes differ or are not (N, D), or there is no example.
 
     Examples
     --------
     >>> squared_error(torch.zeros(2, 3), torch.ones(2, 3))
     tensor(3.)
     """
-    if x.shape != x_hat.shape or x.ndim != 2:
+    if x.shape != x_hat.shape or x.ndim != 2 or len(x) == 0:
         raise ValueError(
             f"x has shape {tuple(x.shape)}, x_hat {tuple(x_hat.shape)}; "
-            "expected one shape (N, D) for both"
+            "expected one shape (N, D), N ≥ 1, for both"
         )
     return ((x - x_hat) ** 2).sum(1).mean()
