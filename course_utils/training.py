@@ -6,6 +6,7 @@ a permutation, which is several times faster than loading one item at a time.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -71,7 +72,8 @@ def fit(
     Raises
     ------
     ValueError
-        If the data are not (N, D), are not finite, or a count is less than 1.
+        If the data are not (N, D), are not finite, a count is no whole number from 1,
+        the step size is not positive, or the loss is not one number.
     FloatingPointError
         If the loss becomes NaN or infinite; names the epoch and the batch.
 
@@ -86,26 +88,31 @@ def fit(
     _check_data(x, "x")
     if validation is not None:
         _check_data(validation, "validation")
-    if min(epochs, batch_size) < 1 or not lr > 0:
-        raise ValueError(
-            f"epochs is {epochs}, batch_size {batch_size}, lr {lr}; expected whole "
-            "numbers of at least 1 and a positive step size"
-        )
+    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} is {value!r}; expected a whole number from 1")
+    if not 0 < lr < math.inf:
+        raise ValueError(f"lr is {lr}; expected a positive, finite step size")
     generator = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.Adam(model.parameters(), lr=lr, fused=True)
     history = History()
     for epoch in range(epochs):
         model.train()
-        total = torch.zeros(())
+        total = torch.zeros((), dtype=torch.float64)
         order = torch.randperm(len(x), generator=generator)
         for step, rows in enumerate(order.split(batch_size)):
             optimiser.zero_grad()
             value = loss(model, x[rows], generator)
+            if value.ndim > 0:
+                raise ValueError(
+                    f"the loss has shape {tuple(value.shape)}; expected one number, "
+                    "the mean over the batch"
+                )
             if not torch.isfinite(value):
                 raise FloatingPointError(
-                    f"the loss is {value.item()} in epoch {epoch}, batch {step}: a "
-                    f"step "
-                    f"size of {lr:g} may be too large, or the loss takes log of 0"
+                    f"the loss is {value.item()} in epoch {epoch}, batch {step} "
+                    f"(both counted from 0): a step size of {lr:g} may be too large, "
+                    "or the loss takes log of 0"
                 )
             value.backward()
             optimiser.step()
