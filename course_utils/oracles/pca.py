@@ -10,11 +10,15 @@ import torch
 
 
 def _covariance_checked(cov: torch.Tensor) -> torch.Tensor:
-    if cov.ndim != 2 or cov.shape[0] != cov.shape[1]:
-        raise ValueError(f"cov has shape {tuple(cov.shape)}; expected (D, D)")
+    if cov.ndim != 2 or cov.shape[0] != cov.shape[1] or len(cov) == 0:
+        raise ValueError(
+            f"cov has shape {tuple(cov.shape)}; expected (D, D) with D ≥ 1"
+        )
     if not cov.isfinite().all():
         raise ValueError("cov holds NaN or infinite values; expected finite ones")
-    if not torch.allclose(cov, cov.T, rtol=1e-5, atol=1e-8 * float(cov.abs().max())):
+    # Rounding in a product such as A Σ Aᵀ is of the size of the largest entry, however
+    # small the entry itself is.
+    if (cov - cov.T).abs().max() > 1e-5 * cov.abs().max():
         raise ValueError("cov is not symmetric; expected a covariance matrix")
     return cov
 
@@ -170,6 +174,16 @@ def linear_loss(
     cov
         Σ, (D, D).
 
+    Returns
+    -------
+    Tensor
+        One number, 0-d.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit or ``cov`` is not a symmetric, finite matrix.
+
     Examples
     --------
     >>> cov = torch.diag(torch.tensor([4.0, 2.0, 1.0]))
@@ -177,12 +191,12 @@ def linear_loss(
     >>> linear_loss(encoder, encoder.T, cov)
     tensor(3.)
     """
-    D = len(cov)
-    if encoder.shape != decoder.T.shape or decoder.shape[0] != D:
+    D = len(_covariance_checked(cov))
+    K = len(encoder) if encoder.ndim else 0
+    if encoder.shape != (K, D) or decoder.shape != (D, K):
         raise ValueError(
             f"encoder has shape {tuple(encoder.shape)}, decoder "
-            f"{tuple(decoder.shape)}; "
-            f"expected (K, {D}) and ({D}, K)"
+            f"{tuple(decoder.shape)}; expected (K, {D}) and ({D}, K)"
         )
     residual = torch.eye(D, dtype=cov.dtype) - decoder @ encoder
     return ((residual @ cov) * residual).sum()
