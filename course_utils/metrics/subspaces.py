@@ -16,7 +16,7 @@ def principal_angles(A: torch.Tensor, B: torch.Tensor) -> torch.Tensor:
     Parameters
     ----------
     A, B
-        (D, K), full column rank, K ≤ D.
+        (D, K), full column rank, 1 ≤ K ≤ D.
 
     Returns
     -------
@@ -26,7 +26,8 @@ def principal_angles(A: torch.Tensor, B: torch.Tensor) -> torch.Tensor:
     Raises
     ------
     ValueError
-        If the shapes differ, K > D, or a matrix is rank-deficient or not finite.
+        If the shapes differ, K is not from 1 to D, or a matrix is rank-deficient or not
+        finite.
 
     Examples
     --------
@@ -34,14 +35,16 @@ def principal_angles(A: torch.Tensor, B: torch.Tensor) -> torch.Tensor:
     >>> principal_angles(A, torch.tensor([[1.0], [1.0]]))
     tensor([0.7854])
     """
-    if A.shape != B.shape or A.ndim != 2 or A.shape[1] > A.shape[0]:
+    if A.shape != B.shape or A.ndim != 2 or not 1 <= A.shape[1] <= A.shape[0]:
         raise ValueError(
             f"A has shape {tuple(A.shape)}, B {tuple(B.shape)}; expected one shape "
-            "(D, K) with K ≤ D"
+            "(D, K) with 1 ≤ K ≤ D"
         )
     for name, matrix in (("A", A), ("B", B)):
         if not matrix.isfinite().all():
-            raise ValueError(f"{name} holds NaN or infinite values")
+            raise ValueError(
+                f"{name} holds NaN or infinite values; expected finite ones"
+            )
         if torch.linalg.matrix_rank(matrix) < matrix.shape[1]:
             raise ValueError(
                 f"{name} has linearly dependent columns; expected full rank"
