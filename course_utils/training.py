@@ -88,9 +88,9 @@ def fit(
     _check_data(x, "x")
     if validation is not None:
         _check_data(validation, "validation")
-    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} is {value!r}; expected a whole number from 1")
+    for name, count in (("epochs", epochs), ("batch_size", batch_size)):
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise ValueError(f"{name} is {count!r}; expected a whole number from 1")
     if not 0 < lr < math.inf:
         raise ValueError(f"lr is {lr}; expected a positive, finite step size")
     generator = torch.Generator().manual_seed(seed)
