@@ -136,16 +136,24 @@ def _small_png(png: bytes) -> bytes:
 def as_images(x: torch.Tensor, size: tuple[int, int] | None = None) -> np.ndarray:
     """Turn rows of pixels (N, D) into images (N, H, W); square by default.
 
+    What is (N, H, W) already stays as it is.
+
+    Raises
+    ------
+    ValueError
+        If ``x`` has another number of axes, or its pixels make no image of the size.
+
     Examples
     --------
     >>> as_images(torch.zeros(3, 64)).shape
     (3, 8, 8)
     """
     array = np.asarray(x.detach() if isinstance(x, torch.Tensor) else x)
-    if array.ndim == 3:
+    if array.ndim == 3 and size in (None, array.shape[1:]):
         return array
     if array.ndim != 2:
-        raise ValueError(f"x has shape {array.shape}; expected (N, D) or (N, H, W)")
+        wanted = "H, W" if size is None else f"{size[0]}, {size[1]}"
+        raise ValueError(f"x has shape {array.shape}; expected (N, D) or (N, {wanted})")
     side = round(array.shape[1] ** 0.5)
     height, width = size or (side, side)
     if height * width != array.shape[1]:
@@ -170,7 +178,8 @@ def image_rows(
     labels
         One label a row.
     limits
-        The values drawn white and black, a pair a row; one pair serves all rows.
+        The values at the two ends of the colour map (white and black by default), a
+        pair a row; one pair serves all rows.
     cmap
         Name of a matplotlib colour map.
     scale
@@ -180,13 +189,26 @@ def image_rows(
     -------
     matplotlib.figure.Figure
         To be given to `show`.
+
+    Raises
+    ------
+    ValueError
+        If there is no image, rows, labels and limits differ in number, or a row holds
+        no images.
     """
     import matplotlib.pyplot as plt
 
     if len(rows) != len(labels):
         raise ValueError(f"{len(rows)} rows but {len(labels)} labels")
+    if len(limits) not in (1, len(rows)):
+        raise ValueError(
+            f"{len(rows)} rows but {len(limits)} limits; expected one pair, or one a "
+            "row"
+        )
     images = [as_images(row) for row in rows]
-    columns = max(len(row) for row in images)
+    columns = max((len(row) for row in images), default=0)
+    if columns == 0:
+        raise ValueError("rows hold no image; expected at least one")
     pairs = list(limits) * (len(rows) if len(limits) == 1 else 1)
     fig, axes = plt.subplots(
         len(rows),
