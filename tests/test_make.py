@@ -359,6 +359,62 @@ def test_make_alone_lists_each_target_in_one_line(course):
     assert {"lab", "test", "notebooks", "workbook"} <= set(listed)
 
 
+@pytest.fixture
+def integration(course):
+    """Run .ci/run with a make that only says that it was called."""
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("bash is not installed")
+    shutil.copytree(ROOT / ".ci", course.folder / ".ci")
+    (course.path / "bash").symlink_to(bash)
+    course.command("make", '#!/bin/sh\necho "make $* with CI=$CI"\n')
+
+    def run(user: int, apt_get: str | None = None) -> subprocess.CompletedProcess[str]:
+        course.command("id", f"#!/bin/sh\necho {user}\n")
+        if apt_get is not None:
+            course.command("apt-get", f"#!/bin/sh\n{apt_get}\n")
+        return subprocess.run(
+            [bash, ".ci/run"],
+            cwd=course.folder,
+            env=course.environment(),
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+def test_integration_without_root_goes_on_without_a_browser(integration):
+    done = integration(user=1000, apt_get="exit 1")
+    assert done.returncode == 0
+    assert "chromium bubblewrap" in done.stdout and "skipped" in done.stdout
+    assert done.stdout.splitlines()[-1] == "make test with CI=true"
+
+
+def test_integration_as_root_installs_what_is_missing(integration, course):
+    install = (
+        f"PATH={os.environ['PATH']}\n"
+        f"cd '{course.path}'; for name in chromium bwrap; do\n"
+        "printf '#!/bin/sh\\n' >$name; chmod +x $name; done"
+    )
+    done = integration(user=0, apt_get=install)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "make test with CI=true\n"
+
+
+def test_integration_fails_only_where_something_missing_cannot_be_installed(
+    integration, course
+):
+    for name in ("google-chrome", "bwrap"):
+        course.command(name, "#!/bin/sh\n")
+    done = integration(user=0, apt_get="exit 1")
+    assert done.returncode == 0  # nothing is missing, so nothing is asked of apt-get
+    (course.path / "bwrap").unlink()
+    done = integration(user=0, apt_get="exit 1")
+    assert done.returncode == 1
+    assert "bubblewrap is still missing" in done.stderr
+
+
 def test_the_scripts_use_nothing_that_only_gnu_tools_have():
     scripts = [*ROOT.glob("tools/*.sh"), ROOT / "Makefile"]
     beyond = re.compile(r"sed -i|realpath |readlink -f|\btimeout |date \+%N|grep -P")
