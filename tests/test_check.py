@@ -51,7 +51,7 @@ def test_a_right_answer_is_returned_itself(seen):
 
 def test_the_points_are_a_plain_number_for_the_grader():
     check(as_exercise(lambda x, x_hat: right(x, x_hat)))
-    assert repr(points("squared_error")) == "4.0"
+    assert repr(points("squared_error")) == "5.0"
 
 
 def test_a_wrong_answer_is_replaced_and_diagnosed(seen):

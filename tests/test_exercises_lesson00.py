@@ -69,7 +69,7 @@ def earned(answer, seed=0):
 
 
 def test_each_criterion_counts_what_it_says():
-    assert earned(by_torch) == ([2.0, 1.0, 1.0], None)
+    assert earned(by_torch) == ([3.0, 1.0, 1.0], None)
     mean = functional.mse_loss  # forgets to sum over the pixels
     assert earned(mean) == ([0.0, 1.0, 1.0], "mean_over_everything")
     total = lambda x, x_hat: functional.mse_loss(x, x_hat, reduction="sum")  # noqa: E731

@@ -13,6 +13,7 @@ import contextlib
 import io
 import linecache
 import math
+import textwrap
 import traceback
 import types
 import warnings
@@ -30,6 +31,10 @@ SMALLEST_SCALE = 0.01  # differences are relative to the answer's size, at least
 
 class Refused(Exception):
     """A plain message for the learner: what is wrong with one answer."""
+
+
+class WrongKind(Refused):
+    """The answer is of the wrong kind: type, shape, dtype, NaN. Ends the grading."""
 
 
 class NotAttempted(Exception):
@@ -266,7 +271,8 @@ def _tensor_problem(got: Any, want: torch.Tensor, returns: str) -> str | None:
 
 def _number_problem(got: Any, want: Any, returns: str) -> str | None:
     if not is_number(got):
-        return f"your function returns {describe(got)}, expected one number: {returns}."
+        wanted = returns if "number" in returns else f"one number: {returns}"
+        return f"your function returns {describe(got)}, expected {wanted}."
     if math.isfinite(as_float(want)) and not math.isfinite(as_float(got)):
         return f"your function returns {as_float(got)}, expected a finite number."
     return None
@@ -323,7 +329,8 @@ def _example(got: Any, want: Any) -> str:
     if isinstance(want, tuple | list | dict):
         keys = want if isinstance(want, dict) else range(len(want))
         worst = max(keys, key=lambda key: difference(got[key], want[key]))
-        return f"in part {worst!r}, " + _example(got[worst], want[worst])
+        part = repr(worst) if isinstance(want, dict) else f"value {worst + 1}"
+        return f"in {part}, " + _example(got[worst], want[worst])
     if isinstance(want, bool | str):
         return f"yours is {got!r}, expected {want!r}"
     return f"yours is {as_float(got):.5g}, expected {as_float(want):.5g}"
@@ -368,10 +375,14 @@ def quietly(heard: list[str]) -> Iterator[None]:
                 yield
             finally:
                 for warning in caught:
-                    text = str(warning.message).split("\n")[0][:200]
-                    heard.append(f"it warns: {text}")
+                    text = str(warning.message).split("\n")[0]
+                    heard.append(f"it warns: {_shortened(text)}")
                 for line in printed.getvalue().splitlines()[:3]:
-                    heard.append(f"it prints: {line[:200]}")
+                    heard.append(f"it prints: {_shortened(line)}")
+
+
+def _shortened(text: str) -> str:
+    return textwrap.shorten(text, 160, placeholder=" …")
 
 
 def error_message(function: Callable[..., Any], error: BaseException) -> str:
@@ -427,8 +438,7 @@ class Trial:
         self.heard: list[str] = []
 
     def raw(self, *arguments: Any) -> Any:
-        """Call the function on copies, with limits; no judgement of the answer."""
-        arguments = copied(arguments)
+        """Call the function within its limits; no judgement of the answer."""
         try:
             with quietly(self.heard), self.limits():
                 return self.function(*arguments)
@@ -440,13 +450,7 @@ class Trial:
     def call(self, *arguments: Any) -> Any:
         """Call the function; refuse an answer of the wrong kind and damaged inputs."""
         given = copied(arguments)
-        try:
-            with quietly(self.heard), self.limits():
-                got = self.function(*given)
-        except NotImplementedError:
-            raise NotAttempted from None
-        except Exception as error:
-            raise LearnerError(error_message(self.function, error)) from None
+        got = self.raw(*given)
         if not unharmed(given, arguments):
             raise Refused(
                 "your function changes its inputs in place: work on new tensors "
@@ -455,7 +459,7 @@ class Trial:
         want = self.reference(*arguments)
         problem = structure_problem(got, want, self.exercise.returns)
         if problem:
-            raise Refused(problem)
+            raise WrongKind(problem)
         return got
 
     def reference(self, *arguments: Any) -> Any:
@@ -540,10 +544,9 @@ def _rows_of(value: Any, index: slice) -> Any:
 def recognise(exercise: Exercise, trial: Trial) -> Misconception | None:
     """Find the misconception whose outputs the function's outputs equal, if any."""
     probes = [arguments for _ in range(DRAWS) for arguments in trial.probes()]
-    try:
-        answers = [trial.raw(*arguments) for arguments in probes]
-    except (LearnerError, NotAttempted):
-        return None
+    answers = [
+        _outcome(trial.function, arguments, trial.limits) for arguments in probes
+    ]
     for misconception in exercise.misconceptions:
         if all(
             _same(exercise, misconception, arguments, answer)
@@ -553,17 +556,35 @@ def recognise(exercise: Exercise, trial: Trial) -> Misconception | None:
     return None
 
 
+class _Raised(str):
+    """What a call raised, in one line: two calls may fail in the same way."""
+
+
+def _outcome(
+    function: Callable[..., Any],
+    arguments: Arguments,
+    limits: Callable[[], contextlib.AbstractContextManager[None]] = no_limits,
+) -> Any:
+    """Call a function on copies; return its answer, or what it raised."""
+    try:
+        with quietly([]), limits():
+            return function(*copied(arguments))
+    except Exception as error:
+        return _Raised(f"{type(error).__name__}: {error}")
+
+
 def _same(
     exercise: Exercise, misconception: Misconception, arguments: Arguments, answer: Any
 ) -> bool:
+    wrong = _outcome(misconception.wrong, arguments)
+    if isinstance(wrong, _Raised) or isinstance(answer, _Raised):
+        return type(wrong) is type(answer) and wrong == answer
+    if structure_problem(answer, wrong, "") is not None:
+        return False
     try:
-        with quietly([]):
-            wrong = misconception.wrong(*copied(arguments))
-            if structure_problem(answer, wrong, "") is not None:
-                return False
-            wrong = exercise.fingerprint(arguments, wrong)
-            answer = exercise.fingerprint(arguments, answer)
-    except Exception:  # the wrong version, or a fingerprint of a wrong shape, may fail
+        wrong = exercise.fingerprint(arguments, wrong)
+        answer = exercise.fingerprint(arguments, answer)
+    except Exception:  # a fingerprint of an answer of the wrong shape may fail
         return False
     return difference(answer, wrong) <= exercise.tolerance
 
@@ -595,25 +616,29 @@ def grade(
     generator = torch.Generator().manual_seed(seed)
     trial = Trial(exercise, function, generator, limits)
     rows: list[Row] = []
-    stopped: str | None = None
+    ended: str | None = None
+    stopped = False
     for criterion in exercise.criteria:
-        message = stopped
-        if stopped is None:
+        message = ended
+        if ended is None:
             try:
                 criterion.test(trial)
+            except WrongKind as problem:
+                message = ended = str(problem)
             except (Refused, LearnerError) as problem:
                 message = str(problem)
             except NotAttempted:
                 return _untouched(exercise)
             except Stop as problem:
-                message = stopped = str(problem)
+                message = ended = str(problem)
+                stopped = True
         earned = criterion.points if message is None else 0.0
         rows.append(Row(criterion.text, earned, criterion.points, message))
     notes = tuple(dict.fromkeys(trial.heard))[:4]
     if all(row.message is None for row in rows):
         return Report(exercise.name, "passed", tuple(rows), notes=notes)
     found = None
-    if stopped is None:
+    if not stopped:
         with contextlib.suppress(Stop):
             found = recognise(exercise, trial)
     return Report(

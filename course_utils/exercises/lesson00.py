@@ -10,8 +10,10 @@ from course_utils.exercises.base import (
     Criterion,
     Exercise,
     Misconception,
+    Refused,
     Trial,
     agrees,
+    difference,
 )
 
 
@@ -26,18 +28,20 @@ def _probes(generator: torch.Generator) -> list[Arguments]:
 
 
 def _perfect(trial: Trial) -> None:
-    x, _ = trial.probes()[0]
-    trial.expect_close(
-        trial.call(x, x.clone()), torch.zeros((), dtype=x.dtype), "for x_hat = x"
-    )
+    x, x_hat = trial.probes()[0]
+    if not float(trial.call(x, x_hat)) > 0:
+        raise Refused("for x_hat ≠ x the error must be positive.")
+    zero = torch.zeros((), dtype=x.dtype)
+    trial.expect_close(trial.call(x, x.clone()), zero, "for x_hat = x")
 
 
 def _repeated(trial: Trial) -> None:
-    x, x_hat = trial.probes()[0]
+    (x, x_hat), (other, other_hat) = trial.probes()
     once, twice = trial.call(x, x_hat), trial.call(x.repeat(2, 1), x_hat.repeat(2, 1))
-    trial.expect_close(
-        twice, once, "the same examples twice over must give the same mean"
-    )
+    if difference(once, trial.call(other, other_hat)) < 1e-6:
+        raise Refused("the same value for different data: it must depend on them.")
+    what = "the same examples twice over must give the same mean"
+    trial.expect_close(twice, once, what)
 
 
 SQUARED_ERROR = Exercise(
@@ -47,9 +51,9 @@ SQUARED_ERROR = Exercise(
     returns="one number, the mean over the batch",
     probes=_probes,
     criteria=(
-        agrees("sums the squared differences over the D pixels", 2.0),
+        agrees("sums the squared differences over the D pixels", 3.0),
         Criterion("is a mean over the batch", 1.0, _repeated),
-        Criterion("is zero for a perfect reconstruction", 1.0, _perfect),
+        Criterion("is zero for a perfect reconstruction only", 1.0, _perfect),
     ),
     misconceptions=(
         Misconception(
@@ -84,6 +88,18 @@ SQUARED_ERROR = Exercise(
             "You take a square root: that is the Euclidean distance, averaged. The "
             "squared error stays squared.",
             lambda x, x_hat: (x - x_hat).norm(dim=1).mean(),
+        ),
+        Misconception(
+            "root_of_the_mean",
+            "You take a square root at the end. The squared error stays squared.",
+            lambda x, x_hat: ((x - x_hat) ** 2).sum(1).mean().sqrt(),
+        ),
+        Misconception(
+            "root_of_the_mean_of_everything",
+            "You average over the pixels as well, and take a square root at the end "
+            "(the "
+            "RMSE). Sum over the D pixels, average over the N examples, no root.",
+            lambda x, x_hat: ((x - x_hat) ** 2).mean().sqrt(),
         ),
         Misconception(
             "square_of_the_sum",

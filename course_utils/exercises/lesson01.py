@@ -14,6 +14,8 @@ from course_utils.exercises.base import (
     Refused,
     Trial,
     agrees,
+    as_float,
+    difference,
     rows_stand_alone,
 )
 from course_utils.metrics import subspaces
@@ -54,15 +56,19 @@ def _reconstruct_probes(generator: torch.Generator) -> list[Arguments]:
 def _is_projection(trial: Trial) -> None:
     x, mean, cov, K = trial.probes()[0]
     once = trial.call(x, mean, cov, K)
+    rank = int(torch.linalg.matrix_rank(once - mean, rtol=1e-9))
+    if rank != K:
+        raise Refused(f"x_hat − mean spans {rank} dimensions, expected K = {K}.")
     twice = trial.call(once, mean, cov, K)
     trial.expect_close(twice, once, "a reconstruction, reconstructed, must stay")
 
 
 def _all_components(trial: Trial) -> None:
-    x, mean, cov, _ = trial.probes()[0]
-    trial.expect_close(
-        trial.call(x, mean, cov, len(cov)), x, "with K = D nothing may be lost"
-    )
+    x, mean, cov, K = trial.probes()[0]
+    if difference(trial.call(x, mean, cov, K), x) < 1e-6:
+        raise Refused("with K < D something must be lost.")
+    whole = trial.call(x, mean, cov, len(cov))
+    trial.expect_close(whole, x, "with K = D nothing may be lost")
 
 
 def _without_centring(
@@ -130,6 +136,27 @@ def _scaled_by_eigenvalues(
     return mean + ((x - mean) @ U * eigenvalues[:K]) @ U.T
 
 
+def _last_directions(
+    x: torch.Tensor, mean: torch.Tensor, cov: torch.Tensor, K: int
+) -> torch.Tensor:
+    U = torch.linalg.eigh(cov).eigenvectors[:, K:]
+    return mean + (x - mean) @ U @ U.T
+
+
+def _columns_of_vh(
+    x: torch.Tensor, mean: torch.Tensor, cov: torch.Tensor, K: int
+) -> torch.Tensor:
+    U = torch.linalg.svd(cov).Vh[:, :K]
+    return mean + (x - mean) @ U @ U.T
+
+
+def _axes_of_the_batch(
+    x: torch.Tensor, mean: torch.Tensor, cov: torch.Tensor, K: int
+) -> torch.Tensor:
+    U = torch.linalg.svd(x - mean, full_matrices=False).Vh[:K].T
+    return mean + (x - mean) @ U @ U.T
+
+
 PCA_RECONSTRUCT = Exercise(
     name="pca_reconstruct",
     title="encode and decode with the top-K eigenvectors",
@@ -137,11 +164,13 @@ PCA_RECONSTRUCT = Exercise(
     returns="(N, D) reconstruction",
     probes=_reconstruct_probes,
     criteria=(
-        agrees("projects onto the K leading eigenvectors", 2.0),
+        agrees("projects onto the K leading eigenvectors", 3.0),
         Criterion(
-            "is a projection: a second time changes nothing", 1.0, _is_projection
+            "is a projection of rank K: a second time changes nothing",
+            1.0,
+            _is_projection,
         ),
-        Criterion("loses nothing when K = D", 1.0, _all_components),
+        Criterion("loses nothing when K = D, and only then", 1.0, _all_components),
         rows_stand_alone(),
     ),
     misconceptions=(
@@ -184,6 +213,26 @@ PCA_RECONSTRUCT = Exercise(
             _first_rows_of_axes,
         ),
         Misconception(
+            "d_minus_k_kept",
+            "You keep the last D − K columns, eigenvectors[:, K:]. The K leading ones "
+            "are "
+            "eigenvectors[:, -K:].",
+            _last_directions,
+        ),
+        Misconception(
+            "columns_of_vh",
+            "You take columns of Vh from torch.linalg.svd. Its *rows* are the axes: "
+            "Vh[:K].T, or the columns of U.",
+            _columns_of_vh,
+        ),
+        Misconception(
+            "axes_of_the_batch",
+            "You take the axes from the batch itself and do not use cov: the answer "
+            "for "
+            "one example then depends on the others beside it.",
+            _axes_of_the_batch,
+        ),
+        Misconception(
             "mean_of_the_batch",
             "You centre with the mean of the batch instead of the mean that was passed "
             "in: the answer for one example then depends on the others beside it.",
@@ -218,11 +267,14 @@ PCA_RECONSTRUCT = Exercise(
 
 
 def _loss_probes(generator: torch.Generator) -> list[Arguments]:
-    return [(_covariance(generator, 7), 3), (_covariance(generator, 10), 4)]
+    sizes = ((7, 3), (10, 4), (8, 3), (9, 5), (6, 4), (11, 5))
+    return [(_covariance(generator, D), K) for D, K in sizes]
 
 
 def _nothing_left(trial: Trial) -> None:
     cov, _ = trial.probes()[0]
+    if not float(trial.call(cov, len(cov) - 1)) > 0:
+        raise Refused("with K = D − 1 the loss must be positive.")
     zero = torch.zeros((), dtype=cov.dtype)
     trial.expect_close(trial.call(cov, len(cov)), zero, "with K = D")
 
@@ -243,9 +295,9 @@ OPTIMAL_LOSS = Exercise(
     returns="one number, the mean squared error",
     probes=_loss_probes,
     criteria=(
-        agrees("is the sum of the D − K smallest eigenvalues", 2.0),
+        agrees("is the sum of the D − K smallest eigenvalues", 3.0),
         Criterion("equals the error of PCA measured on data", 1.0, _measured),
-        Criterion("is zero when K = D", 1.0, _nothing_left),
+        Criterion("is zero when K = D, and only then", 1.0, _nothing_left),
     ),
     misconceptions=(
         Misconception(
@@ -297,6 +349,31 @@ OPTIMAL_LOSS = Exercise(
             ),
         ),
         Misconception(
+            "no_order",
+            "You rely on the order of torch.linalg.eigvals, which has none. For "
+            "symmetric "
+            "matrices use eigvalsh: real, and in ascending order.",
+            lambda cov, K: torch.linalg.eigvals(cov).real[K:].sum(),
+        ),
+        Misconception(
+            "squared_eigenvalues",
+            "You square the eigenvalues. Those of Σ are squared singular values of the "
+            "data (over N) already: sum them as they are.",
+            lambda cov, K: (torch.linalg.eigvalsh(cov)[: len(cov) - K] ** 2).sum(),
+        ),
+        Misconception(
+            "largest_lost",
+            "You take the largest lost eigenvalue only. Every lost direction adds its "
+            "variance: sum them all.",
+            lambda cov, K: torch.linalg.eigvalsh(cov)[len(cov) - K - 1],
+        ),
+        Misconception(
+            "one_too_many",
+            "You are off by one: K eigenvalues are kept and D − K lost, and you sum "
+            "D − K + 1 of them.",
+            lambda cov, K: torch.linalg.eigvalsh(cov)[: len(cov) - K + 1].sum(),
+        ),
+        Misconception(
             "one_too_few",
             "You are off by one: K eigenvalues are kept and D − K lost, and you sum "
             "only "
@@ -330,6 +407,8 @@ def _angle_probes(generator: torch.Generator) -> list[Arguments]:
 
 def _mixing_is_harmless(trial: Trial) -> None:
     A, B = trial.probes()[0]
+    if float(trial.call(A, B)) == 0:
+        raise Refused("the angle between two random subspaces is not 0.")
     mix = _orthogonal(trial.generator, 3) + 0.5 * torch.eye(3, dtype=A.dtype)
     trial.expect_close(
         trial.call(A @ mix, B),
@@ -350,13 +429,24 @@ def _known_angle(trial: Trial) -> None:
 
 
 def _same_subspace(trial: Trial) -> None:
-    A, _ = trial.probes()[0]
-    got = trial.call(A, A @ (2 * _orthogonal(trial.generator, 3)))
-    if abs(float(got)) > 1e-6:  # an arc cosine near 1 is good to about 1e-8 only
-        raise Refused(
-            f"two bases of one subspace: yours is {float(got):.2g}, expected 0 to "
-            "within 1e-6."
-        )
+    """Look at many pairs: rounding makes some cosines exceed 1."""
+    A, B = trial.probes()[0]
+    if not float(trial.call(A, B)) > 1e-6:
+        raise Refused("two different subspaces: the angle must be more than 0.")
+    for _ in range(60):
+        A, _ = trial.probes()[0]
+        turn = 2 * _orthogonal(trial.generator, 3)
+        got = as_float(trial.raw(A.clone(), A @ turn))
+        if math.isnan(got):
+            raise Refused(
+                "two bases of one subspace: NaN. Rounding can make a cosine "
+                "1.0000000000000002, whose arc cosine is NaN: clamp it first."
+            )
+        if abs(got) > 1e-6:  # an arc cosine near 1 is good to about 1e-8 only
+            raise Refused(
+                f"two bases of one subspace: yours is {got:.2g}, expected 0 to within "
+                "1e-6."
+            )
 
 
 def _overlap(A: torch.Tensor, B: torch.Tensor) -> torch.Tensor:
@@ -374,8 +464,8 @@ LARGEST_ANGLE = Exercise(
     returns="one number, an angle in radians",
     probes=_angle_probes,
     criteria=(
-        agrees("is the largest principal angle, in radians", 2.0),
-        Criterion("is 0 for two bases of one subspace", 1.0, _same_subspace),
+        agrees("is the largest principal angle, in radians", 3.0),
+        Criterion("is 0 for two bases of one subspace only", 1.0, _same_subspace),
         Criterion("finds a known angle", 1.0, _known_angle),
         Criterion("does not depend on the basis", 1.0, _mixing_is_harmless),
     ),
@@ -432,6 +522,19 @@ LARGEST_ANGLE = Exercise(
             lambda A, B: (
                 (_columns_scaled(A) * _columns_scaled(B)).sum(0).abs()[0].acos()
             ),
+        ),
+        Misconception(
+            "entries_not_singular_values",
+            "You take arc cosines of the entries of QaᵀQb. They compare single basis "
+            "vectors; the cosines of the principal angles are its singular values.",
+            lambda A, B: (
+                (torch.linalg.qr(A).Q.T @ torch.linalg.qr(B).Q).abs().min().acos()
+            ),
+        ),
+        Misconception(
+            "sum_of_angles",
+            "You add the angles up. The exercise asks for the largest one alone.",
+            lambda A, B: _overlap(A, B).clamp(max=1.0).acos().sum(),
         ),
         Misconception(
             "sine_returned",
@@ -493,7 +596,7 @@ MIX_CODE = Exercise(
     returns="two matrices, the new encoder (K, D) and the new decoder (D, K)",
     probes=_mix_probes,
     criteria=(
-        agrees("returns A E and D A⁻¹", 2.0),
+        agrees("returns A F and G A⁻¹", 3.0),
         Criterion("leaves every reconstruction as it was", 1.0, _same_reconstruction),
         Criterion("turns the code z into A z", 1.0, _code_is_mixed),
     ),
@@ -502,39 +605,46 @@ MIX_CODE = Exercise(
             "transpose_for_inverse",
             "You undo A with its transpose. That works for rotations only; a general "
             "mixing is undone by its inverse.",
-            lambda E, D, A: (A @ E, D @ A.T),
+            lambda F, G, A: (A @ F, G @ A.T),
         ),
         Misconception(
             "same_on_both",
             "You apply A on both sides. The decoder receives A z, so it has to undo A "
             "first: multiply it by the inverse of A.",
-            lambda E, D, A: (A @ E, D @ A),
+            lambda F, G, A: (A @ F, G @ A),
         ),
         Misconception(
             "decoder_unchanged",
             "You mix the code and leave the decoder as it was: it now receives a code "
             "it "
             "was not made for.",
-            lambda E, D, A: (A @ E, D),
+            lambda F, G, A: (A @ F, G),
         ),
         Misconception(
             "inverse_on_the_encoder",
             "You have the two exchanged: the code becomes A⁻¹ z. Multiply the encoder "
             "by "
             "A and the decoder by its inverse.",
-            lambda E, D, A: (torch.linalg.inv(A) @ E, D @ A),
+            lambda F, G, A: (torch.linalg.inv(A) @ F, G @ A),
         ),
         Misconception(
             "transposed_mixing",
             "You use Aᵀ where A is meant: the code becomes Aᵀ z. With z as a column, "
             "the "
             "new code is A z, so the encoder becomes A @ encoder.",
-            lambda E, D, A: (A.T @ E, D @ torch.linalg.inv(A.T)),
+            lambda F, G, A: (A.T @ F, G @ torch.linalg.inv(A.T)),
+        ),
+        Misconception(
+            "inverse_on_the_left",
+            "The sizes do not fit: the decoder is (D, K), so the inverse of A goes on "
+            "its "
+            "right, decoder @ torch.linalg.inv(A).",
+            lambda F, G, A: (A @ F, torch.linalg.inv(A) @ G),
         ),
         Misconception(
             "order_of_outputs",
             "You return the decoder first. The encoder comes first, then the decoder.",
-            lambda E, D, A: (D @ torch.linalg.inv(A), A @ E),
+            lambda F, G, A: (G @ torch.linalg.inv(A), A @ F),
         ),
     ),
     hints=(
