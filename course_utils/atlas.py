@@ -25,7 +25,7 @@ class Leaf:
         File name of the lesson without suffix.
     """
 
-    path: tuple[str, str, str]
+    path: tuple[str, ...]
     name: str
     sentence: str
     lesson: str
@@ -35,7 +35,7 @@ LEAVES = (
     Leaf(
         ("explicit density", "approximate", "variational"),
         "variational autoencoder (VAE)",
-        "A code is drawn and decoded; a bound on log p(x) is maximised in its place.",
+        "A code is drawn and decoded; a bound on log p(x) is maximised.",
         "07_variational_autoencoder",
     ),
     Leaf(
@@ -81,13 +81,13 @@ LEAVES = (
         "13_normalizing_flows",
     ),
     Leaf(
-        ("implicit density", "direct", "one pass"),
+        ("implicit density", "direct"),
         "generative adversarial network (GAN)",
         "Noise is mapped to data that a second network cannot tell from real data.",
         "16_gan",
     ),
     Leaf(
-        ("implicit density", "Markov chain", "many steps"),
+        ("implicit density", "Markov chain"),
         "generative stochastic network (GSN)",
         "Corrupt and denoise, again and again: the chain's visits are the samples.",
         "15_markov_chains",
@@ -124,7 +124,8 @@ class Table:
         head = "".join(f'<th style="{cell}">{title}</th>' for title in titles)
         rows = []
         for leaf in self.leaves:
-            words = (*leaf.path, leaf.name, leaf.sentence)
+            branches = (*leaf.path, "")[:3]
+            words = (*branches, leaf.name, leaf.sentence)
             cells = [html.escape(word) for word in words] + [self._lesson(leaf)]
             row = "".join(f'<td style="{cell}">{text}</td>' for text in cells)
             rows.append(f"<tr>{row}</tr>")
@@ -137,7 +138,7 @@ def draw(folder: Path, leaves: Sequence[Leaf] = LEAVES) -> Any:
     Parameters
     ----------
     folder
-        Where the lessons lie: leaves without a lesson there are drawn in grey.
+        Where the lessons lie: leaves without a lesson there have a dashed edge.
     leaves
         What to draw.
 
@@ -162,7 +163,8 @@ def draw(folder: Path, leaves: Sequence[Leaf] = LEAVES) -> Any:
     for depth in range(4):
         groups: dict[tuple[str, ...], list[int]] = {}
         for index, path in enumerate(paths):
-            groups.setdefault(path[: depth + 1], []).append(index)
+            if depth < len(path):
+                groups.setdefault(path[: depth + 1], []).append(index)
         for path, members in groups.items():
             height = sum(heights[index] for index in members) / len(members)
             places[path] = (columns[depth], height)
@@ -178,7 +180,8 @@ def draw(folder: Path, leaves: Sequence[Leaf] = LEAVES) -> Any:
         number = leaf.lesson.split("_", 1)[0]
         note = f"lesson {number}" + ("" if built else ", not yet")
         colour = COLOURS["model"] if built else COLOURS["data"]
-        _box(ax, *place, f"{leaf.name}\n{note}", colour)
+        text = f"{leaf.name}\n{note}"
+        _box(ax, *place, text, colour, "-" if built else "--")
     ax.set(xlim=(-0.07, 0.95), ylim=(0, 1))
     return fig
 
@@ -191,8 +194,15 @@ def _edge(ax: Any, start: tuple[float, float], end: tuple[float, float]) -> None
     )
 
 
-def _box(ax: Any, left: float, height: float, text: str, colour: str) -> None:
-    box = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": colour}
+def _box(
+    ax: Any, left: float, height: float, text: str, colour: str, line: str = "-"
+) -> None:
+    box = {
+        "boxstyle": "round,pad=0.25",
+        "facecolor": "white",
+        "edgecolor": colour,
+        "linestyle": line,
+    }
     align = "left" if left > 0.6 else "center"
     ax.text(
         left, height, text, fontsize=8, va="center", ha=align, color=colour, bbox=box
