@@ -116,6 +116,20 @@ def findings() -> list[Finding]:
     ]
 
 
+def versions() -> str:
+    """Return the versions of Python and the main packages, in one line.
+
+    Examples
+    --------
+    >>> versions().startswith("Python 3.")
+    True
+    """
+    python = ".".join(map(str, sys.version_info[:3]))
+    installed = installed_versions(MAIN_PACKAGES)
+    rest = [f"{name} {version or 'missing'}" for name, version in installed.items()]
+    return ", ".join([f"Python {python}", *rest])
+
+
 def self_test() -> bool:
     """Print what was found and a verdict; return whether all is well."""
     found = findings()
