@@ -52,6 +52,13 @@ def test_it_is_well_formed_and_fresh():
     assert_fresh(SQUARED_ERROR)
 
 
+def test_batch_and_pixels_differ_in_number():
+    """Else a mean over the wrong axis is right by accident."""
+    for x, x_hat in SQUARED_ERROR.probes(torch.Generator().manual_seed(0)):
+        assert x.shape == x_hat.shape and x.dtype == torch.float64
+        assert x.shape[0] != x.shape[1] and min(x.shape) > 1
+
+
 @pytest.mark.parametrize("answer", [*RIGHT, SQUARED_ERROR.reference])
 def test_right_answers_in_other_words_pass(answer):
     assert_accepted(SQUARED_ERROR, answer)
