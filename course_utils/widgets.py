@@ -47,7 +47,9 @@ def _as_html(text: str) -> str:
 
 def _as_plain(text: str) -> str:
     """Text without HTML tags, for the plain view and for screen readers."""
-    without_tags = re.sub(r"</?[a-zA-Z][^<>]*>", "", _as_html(text))
+    raised = _as_html(text).replace("<sup>", "^")
+    lowered = raised.replace("<sub>", "_")
+    without_tags = re.sub(r"</?[a-zA-Z][^<>]*>", "", lowered)
     return html.unescape(without_tags)
 
 

@@ -336,3 +336,9 @@ def test_update_refuses_values_out_of_range_and_empty_words():
         ramp().update(grey=1.5)
     with pytest.raises(ValueError, match="describe"):
         ramp(describe=lambda grey: "").update(grey=0.5)
+
+
+def test_raised_and_lowered_digits_stay_apart_in_plain_text():
+    asked = Prediction("17<sup>64</sup> images?", ["x<sub>1</sub>", "b"], 0, "Many.")
+    assert "17^64 images?" in asked.plain_text()
+    assert "x_1" in asked.plain_text()
