@@ -18,6 +18,7 @@ PACKAGE = ROOT / "course_utils"
 ORDER = (
     ("data",),
     ("models",),
+    ("checkpoints",),
     ("objectives", "oracles"),
     ("training",),
     ("metrics",),
