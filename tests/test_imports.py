@@ -17,6 +17,7 @@ PACKAGE = ROOT / "course_utils"
 # A new module needs a place here.
 ORDER = (
     ("data",),
+    ("downloads",),
     ("models",),
     ("checkpoints",),
     ("objectives", "oracles"),
