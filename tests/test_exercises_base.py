@@ -1,6 +1,7 @@
 """The grading: each kind of wrong answer has its own plain message."""
 
 import math
+import re
 import warnings
 
 import numpy as np
@@ -80,8 +81,6 @@ def test_a_right_answer_passes_with_all_points():
     ],
 )
 def test_each_kind_of_mistake_has_its_message(answer, words):
-    import re
-
     assert re.search(words, messages(answer))
 
 
@@ -248,3 +247,15 @@ def test_values_are_described_in_words():
     assert describe(np.ones(2)) == "a NumPy ndarray"
     assert describe((1, 2)) == "a tuple of 2"
     assert describe(3) == "an int"
+
+
+def test_numbers_are_shown_with_the_digits_that_tell_them_apart():
+    said = messages(lambda x, s: 2 * s * x * (1 + 1e-5))
+    got, want = re.search(r"yours is (\S+), expected (\S+?)\.(?:\s|$)", said).groups()
+    assert got != want
+
+
+def test_a_step_in_single_precision_does_not_cost_the_points():
+    third = torch.tensor(1 / 3)  # float32: off by 1e-8
+    answer = lambda x, s: 6 * s * third.double() * x  # noqa: E731
+    assert grade(EXERCISE, answer, 0).status == "passed"

@@ -113,7 +113,8 @@ class Exercise:
         not unique (a basis is known only up to signs, its projection is unique).
     tolerance
         Largest difference, relative to the size of the expected answer, that still
-        counts as equal. The probes are float64.
+        counts as equal. The probes are float64; a step in float32, such as a plain
+        ``torch.eye(D)``, should not cost the points.
     """
 
     name: str
@@ -125,7 +126,7 @@ class Exercise:
     misconceptions: tuple[Misconception, ...]
     hints: tuple[str, ...]
     fingerprint: Callable[[Arguments, Any], Any] = field(default=lambda args, out: out)
-    tolerance: float = 1e-8
+    tolerance: float = 1e-6
 
     @property
     def points(self) -> float:
@@ -325,7 +326,7 @@ def _example(got: Any, want: Any) -> str:
         gap = (got.detach() - want.detach()).to(torch.float64).abs()
         place = tuple(int(i) for i in torch.unravel_index(gap.argmax(), gap.shape))
         where = ", ".join(map(str, place))
-        return f"at [{where}] yours is {got[place]:.5g}, expected {want[place]:.5g}"
+        return f"at [{where}] {_two(float(got[place]), float(want[place]))}"
     if isinstance(want, tuple | list | dict):
         keys = want if isinstance(want, dict) else range(len(want))
         worst = max(keys, key=lambda key: difference(got[key], want[key]))
@@ -333,7 +334,13 @@ def _example(got: Any, want: Any) -> str:
         return f"in {part}, " + _example(got[worst], want[worst])
     if isinstance(want, bool | str):
         return f"yours is {got!r}, expected {want!r}"
-    return f"yours is {as_float(got):.5g}, expected {as_float(want):.5g}"
+    return _two(as_float(got), as_float(want))
+
+
+def _two(got: float, want: float) -> str:
+    """Two numbers with as many digits as tell them apart, at least five."""
+    digits = next((n for n in range(5, 17) if f"{got:.{n}g}" != f"{want:.{n}g}"), 17)
+    return f"yours is {got:.{digits}g}, expected {want:.{digits}g}"
 
 
 # --- calling a learner's function ---------------------------------------------------
