@@ -1,13 +1,24 @@
 """The training loop is the plain one, follows its seed, and says where it broke."""
 
+import contextlib
 import math
 
+import nbclient
+import nbformat
 import pytest
 import torch
 from torch import nn
 
+from course_utils.authoring import normalise
 from course_utils.models import Autoencoder, LinearAutoencoder
-from course_utils.training import History, evaluate, fit, reconstruction_loss
+from course_utils.training import (
+    History,
+    TrainingStopped,
+    evaluate,
+    evaluate_terms,
+    fit,
+    reconstruction_loss,
+)
 
 
 def make(seed=0, D=4, K=2):
@@ -274,3 +285,293 @@ def test_fit_names_a_wrong_argument(change, said):
     with pytest.raises(ValueError, match=said):
         fit(model, given.pop("loss"), given.pop("x"), **given)
     assert torch.equal(weights(model), weights(make()))
+
+
+# --- terms --------------------------------------------------------------------------
+
+
+def terms_loss(model, batch, generator):
+    value = noisy_loss(model, batch, generator)
+    size = sum((p**2).sum() for p in model.parameters())
+    return {"size": size, "loss": value + 0.1 * size, "error": value}
+
+
+def test_terms_are_noted_and_the_loss_alone_is_minimised():
+    def total_loss(model, batch, generator):
+        return terms_loss(model, batch, generator)["loss"]
+
+    x, other, ours, plain = draw(), draw(9, seed=5), make(), make()
+    settings = {"epochs": 3, "batch_size": 5, "lr": 0.02}
+    history = fit(ours, terms_loss, x, validation=other, **settings)
+    want = fit(plain, total_loss, x, validation=other, **settings)
+    assert torch.equal(weights(ours), weights(plain))
+    assert history.train == want.train and history.validation == want.validation
+    for terms, losses in (
+        (history.train_terms, history.train),
+        (history.validation_terms, history.validation),
+    ):
+        assert set(terms) == {"size", "error"}
+        for size, error, loss in zip(
+            terms["size"], terms["error"], losses, strict=True
+        ):
+            assert error + 0.1 * size == pytest.approx(loss, rel=1e-12)
+    assert want.train_terms == want.validation_terms == {}
+    assert evaluate(ours, terms_loss, other) == history.validation[-1]
+    assert evaluate_terms(ours, terms_loss, other)["size"] == pytest.approx(
+        float((weights(ours) ** 2).sum())
+    )
+
+
+def test_the_columns_are_the_curves():
+    history = fit(make(), terms_loss, draw(), validation=draw(9), epochs=2)
+    columns = history.columns()
+    assert list(columns) == [
+        "train loss", "validation loss", "train size", "train error",
+        "validation size", "validation error",
+    ]  # fmt: skip
+    assert {len(column) for column in columns.values()} == {2}
+    assert columns["validation size"] == history.validation_terms["size"]
+    assert list(fit(make(), noisy_loss, draw(), epochs=1).columns()) == ["train loss"]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"rate": torch.ones(())}, "gave a dict of rate; expected .* with 'loss'"),
+        ({}, "gave a dict of nothing"),
+        (3.0, "the loss gave a float; expected a tensor of one number, or a dict"),
+        ({"loss": torch.ones(()), "rate": torch.ones(4)}, r"the rate has shape \(4,\)"),
+        ({"loss": torch.ones(()), "rate": 1.0}, "the rate is a float; expected a tens"),
+    ],
+)
+def test_wrong_terms_are_named(value, said):
+    model = make()
+    with pytest.raises(ValueError, match=said):
+        fit(model, lambda *given: value, draw(), epochs=1)
+    with pytest.raises(ValueError, match=said):
+        evaluate(model, lambda *given: value, draw())
+    assert model.training
+
+
+# --- the likely cause ---------------------------------------------------------------
+
+
+def broken(loss, model=None, **settings):
+    """Return the error of a run that breaks."""
+    settings = {"epochs": 4, "batch_size": 8, "lr": 0.01, **settings}
+    with pytest.raises(TrainingStopped) as info:
+        fit(model or make(), loss, draw(), **settings)
+    return info.value
+
+
+def test_an_infinite_slope_is_named():
+    """The root of 0 is 0, its slope infinite: the loss breaks one step later."""
+
+    def rooted(model, batch, generator):
+        return (0 * model(batch)).abs().sum().sqrt() + reconstruction_loss(
+            model, batch, generator
+        )
+
+    said = str(broken(rooted))
+    assert "in epoch 0, batch 1 " in said and "infinite slope" in said
+    assert "gradient of encoder.0.weight was not finite in the step before" in said
+
+
+def test_a_term_that_breaks_is_named():
+    calls = []
+
+    def loss(model, batch, generator):
+        calls.append(0)
+        error = reconstruction_loss(model, batch, generator)
+        rate = 0 * error + math.log(2) * (math.inf if len(calls) == 5 else 1)
+        return {"loss": error + rate, "distortion": error, "rate": rate}
+
+    error = broken(loss)
+    assert "in epoch 1, batch 1 " in str(error)
+    assert "its term rate is not finite, though all weights are finite" in str(error)
+    assert len(error.history.train) == 1 and math.isfinite(error.history.train[0])
+
+
+def test_weights_that_ran_away_are_named():
+    said = str(broken(reconstruction_loss, LinearAutoencoder(4, 2).double(), lr=1e90))
+    assert "weights have run away" in said or "is not finite after the step" in said
+    assert "a step size of 1e+90 may be too large" in said
+
+
+# --- progress -----------------------------------------------------------------------
+
+
+def test_a_run_says_nothing_unless_asked(capfd):
+    fit(make(), reconstruction_loss, draw(), epochs=2)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_the_bar_is_on_stdout_and_disappears(capfd, breaks):
+    lr = 1e200 if breaks else 1e-3
+    with contextlib.suppress(FloatingPointError):
+        fit(make(), reconstruction_loss, draw(), epochs=3, lr=lr, progress=True)
+    out, err = capfd.readouterr()
+    assert err == "" and "batch" in out and "<" in out  # time passed < time left
+    assert out.endswith("\r") and "\n" not in out
+    assert out.rstrip("\r").rsplit("\r", 1)[-1].strip() == "", "nothing stays in sight"
+
+
+def test_the_bar_leaves_nothing_in_a_saved_notebook():
+    cell = nbformat.v4.new_code_cell(
+        "from course_utils.training import fit, reconstruction_loss\n"
+        "from course_utils.models import LinearAutoencoder\nimport torch\n"
+        "fit(LinearAutoencoder(2, 1), reconstruction_loss, torch.ones(9, 2),"
+        " epochs=3, progress=True);"
+    )
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    nbclient.NotebookClient(notebook, kernel_name="python3").execute()
+    assert notebook.cells[0].outputs != [], "the bar was there"
+    assert normalise._outputs(notebook.cells[0]) == []
+
+
+def test_the_bar_changes_nothing():
+    ours, plain = make(), make()
+    fit(ours, noisy_loss, draw(), epochs=2, progress=True)
+    fit(plain, noisy_loss, draw(), epochs=2)
+    assert torch.equal(weights(ours), weights(plain))
+
+
+# --- resuming -----------------------------------------------------------------------
+
+
+class WithMemory(nn.Module):
+    """Has what is easily forgotten: running means, dropout, a weight never used."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Sequential(
+            nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Dropout(0.3), nn.Linear(6, 4)
+        )
+        self.unused = nn.Parameter(torch.ones(2))
+
+    def forward(self, x):
+        return self.inner(x)
+
+
+def remembering(seed=0):
+    torch.manual_seed(seed)
+    return WithMemory().double()
+
+
+RUN = {"batch_size": 5, "lr": 0.02, "seed": 4, "validation": draw(9, seed=2)}
+
+
+def same_state(first, second):
+    return all(
+        torch.equal(first.state_dict()[name], second.state_dict()[name])
+        for name in first.state_dict()
+    )
+
+
+@pytest.mark.parametrize("build", [make, remembering])
+@pytest.mark.parametrize("pauses", [(1,), (2, 3), (1, 2, 3, 4)])
+def test_a_resumed_run_is_the_uninterrupted_one_to_the_last_bit(
+    tmp_path, build, pauses
+):
+    whole = build()
+    want = fit(whole, terms_loss, draw(), epochs=5, **RUN)
+    state = torch.get_rng_state()
+    model = build()
+    for place, epochs in enumerate((*pauses, 5)):
+        if place:
+            model = build(seed=epochs)  # other weights, which the file replaces
+            torch.manual_seed(99)  # and other global noise
+        got = fit(
+            model, terms_loss, draw(), epochs=epochs, checkpoint=tmp_path / "r", **RUN
+        )
+    assert same_state(model, whole) and got == want
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_run_killed_in_mid_epoch_is_resumed(tmp_path):
+    whole, model, calls = make(), make(), []
+    want = fit(whole, noisy_loss, draw(), epochs=4, **RUN)
+
+    def killed(model, batch, generator):
+        calls.append(0)
+        if len(calls) == 14:  # 5 batches and a validation an epoch
+            raise KeyboardInterrupt
+        return noisy_loss(model, batch, generator)
+
+    killed.__qualname__ = noisy_loss.__qualname__
+    path = tmp_path / "run.npz"
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, killed, draw(), epochs=4, checkpoint=path, **RUN)
+    model = make(seed=1)
+    got = fit(model, noisy_loss, draw(), epochs=4, checkpoint=path, **RUN)
+    assert same_state(model, whole) and got == want
+
+
+def test_a_checkpoint_changes_nothing_and_a_finished_run_stays(tmp_path):
+    plain, model = make(), make()
+    want = fit(plain, noisy_loss, draw(), epochs=3, **RUN)
+    path = tmp_path / "run.npz"
+    fit(model, noisy_loss, draw(), epochs=3, checkpoint=path, **RUN)
+    assert same_state(model, plain)
+    before = path.read_bytes()
+    again = make(seed=3)
+    assert fit(again, noisy_loss, draw(), epochs=3, checkpoint=path, **RUN) == want
+    assert same_state(again, plain) and path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"lr": 0.01}, "lr is 0.02 there, 0.01 here"),
+        ({"batch_size": 6}, "batch_size is 5 there, 6 here"),
+        ({"seed": 5}, "seed is 4 there, 5 here"),
+        ({"validation": None}, "the checksum of validation is"),
+        ({"x": draw(seed=8)}, "the checksum of x is"),
+        (
+            {"loss": reconstruction_loss},
+            "loss is 'noisy_loss' there, 'reconstruction_l",
+        ),
+        ({"model": remembering()}, "model is 'Autoencoder' there, 'WithMemory' here"),
+        ({"model": Autoencoder(4, 3, (5,)).double()}, "does not fit the model: "),
+        ({"epochs": 1}, "has 2 epochs already; expected at most 1"),
+    ],
+)
+def test_another_run_s_checkpoint_is_refused(tmp_path, change, said):
+    path = tmp_path / "run.npz"
+    given = {"model": make(), "loss": noisy_loss, "x": draw(), "epochs": 2}
+    given |= {"checkpoint": path, **RUN}
+    fit(**given)
+    before = path.read_bytes()
+    changed = {**given, "model": make(seed=1), "epochs": 3, **change}
+    start = {name: t.clone() for name, t in changed["model"].state_dict().items()}
+    with pytest.raises(ValueError, match=f"{said}.* delete it or name another file"):
+        fit(**changed)
+    assert path.read_bytes() == before
+    state = changed["model"].state_dict()
+    assert all(torch.equal(start[name], state[name]) for name in start)
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path):
+    path = tmp_path / "run.npz"
+    fit(make(), noisy_loss, draw(), epochs=1, checkpoint=path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="cut short.* To start afresh, delete it"):
+        fit(make(), noisy_loss, draw(), epochs=2, checkpoint=path)
+
+
+def test_a_broken_run_leaves_the_last_good_epoch(tmp_path):
+    calls = []
+
+    def loss(model, batch, generator):
+        calls.append(0)
+        broken = math.nan if len(calls) == 12 else 0.0
+        return noisy_loss(model, batch, generator) + broken
+
+    model, path = make(), tmp_path / "run.npz"
+    with pytest.raises(TrainingStopped):
+        fit(model, loss, draw(), epochs=9, batch_size=5, checkpoint=path)
+    good, resumed = make(), make(seed=1)
+    want = fit(good, noisy_loss, draw(), epochs=2, batch_size=5)
+    history = fit(resumed, loss, draw(), epochs=2, batch_size=5, checkpoint=path)
+    assert same_state(good, resumed) and history == want

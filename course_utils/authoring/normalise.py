@@ -366,7 +366,10 @@ def _outputs(cell: NotebookNode) -> list[NotebookNode]:
 def _without_overwritten(text: str) -> str:
     """Keep of a progress bar what a terminal would still show at the end."""
     lines = text.replace("\r\n", "\n").split("\n")
-    return "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines)
+    return "\n".join(
+        line.rstrip("\r").rsplit("\r", 1)[-1].rstrip() if "\r" in line else line
+        for line in lines  # a bar that disappears writes spaces over itself
+    )
 
 
 def machine_traces(cell: NotebookNode) -> Iterator[str]:
