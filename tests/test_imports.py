@@ -22,7 +22,7 @@ ORDER = (
     ("checkpoints",),
     ("objectives", "oracles"),
     ("training",),
-    ("metrics",),
+    ("metrics", "linter"),
     ("environment", "plots", "widgets", "atlas"),
     ("exercises",),
     ("limits", "progress"),
