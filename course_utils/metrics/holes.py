@@ -385,11 +385,11 @@ def straight_path(start: Tensor, end: Tensor, steps: int) -> Tensor:
 # --- intervals ----------------------------------------------------------------------
 
 
-def wilson_interval(successes: float, n: float, z: float = 1.96) -> tuple[float, float]:
+def wilson_interval(successes: float, n: float, c: float = 1.96) -> tuple[float, float]:
     """Wilson's interval for a proportion.
 
-    All p for which the observed share lies within ``z`` standard errors, where the
-    standard error is that of p itself: |k/n - p| <= z sqrt(p (1 - p) / n).
+    All p for which the observed share lies within ``c`` standard errors, where the
+    standard error is that of p itself: |k/n - p| <= c sqrt(p (1 - p) / n).
 
     Parameters
     ----------
@@ -397,7 +397,7 @@ def wilson_interval(successes: float, n: float, z: float = 1.96) -> tuple[float,
         Number of successes k, in [0, n].
     n : float
         Number of independent draws, at least 1.
-    z : float
+    c : float
         Number of standard errors, positive; 1.96 for 95 %.
 
     Returns
@@ -421,13 +421,13 @@ def wilson_interval(successes: float, n: float, z: float = 1.96) -> tuple[float,
     >>> f"{low:.3f} {high:.3f}"
     '0.000 0.161'
     """
-    k, n, z = float(successes), float(n), float(z)
+    k, n, c = float(successes), float(n), float(c)
     if not n >= 1 or not 0 <= k <= n:
         raise ValueError(f"expected 0 <= successes <= n and n >= 1, got {k} and {n}")
-    if not 0 < z < math.inf:
-        raise ValueError(f"z must be positive and finite, got {z}")
-    centre = (k + z**2 / 2) / (n + z**2)
-    half = z * math.sqrt(k * (n - k) / n + z**2 / 4) / (n + z**2)
+    if not 0 < c < math.inf:
+        raise ValueError(f"c must be positive and finite, got {c}")
+    centre = (k + c**2 / 2) / (n + c**2)
+    half = c * math.sqrt(k * (n - k) / n + c**2 / 4) / (n + c**2)
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
