@@ -87,39 +87,39 @@ def nearest_by_products(x, reference, labels):
     return [nearest.sqrt(), (nearest / other).sqrt()]
 
 
-def wilson_by_formula(k, n, z):
-    p, below = k / n, 1 + z**2 / n
-    centre = p + z**2 / (2 * n)
-    half = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+def wilson_by_formula(k, n, c):
+    p, below = k / n, 1 + c**2 / n
+    centre = p + c**2 / (2 * n)
+    half = c * math.sqrt(p * (1 - p) / n + c**2 / (4 * n**2))
     return (centre - half) / below, (centre + half) / below
 
 
-def wilson_by_roots(k, n, z):
+def wilson_by_roots(k, n, c):
     p = k / n
-    ends = np.roots([1 + z**2 / n, -(2 * p + z**2 / n), p**2])
+    ends = np.roots([1 + c**2 / n, -(2 * p + c**2 / n), p**2])
     return float(ends.real.min()), float(ends.real.max())
 
 
-def wilson_by_search(k, n, z):
+def wilson_by_search(k, n, c):
     p = k / n
 
     def gap(q):
-        return (p - q) ** 2 - z**2 * q * (1 - q) / n
+        return (p - q) ** 2 - c**2 * q * (1 - q) / n
 
     low = optimize.brentq(gap, 0, min(p, 1 - 1e-9), xtol=1e-14) if k else 0.0
     high = optimize.brentq(gap, max(p, 1e-9), 1, xtol=1e-14) if k < n else 1.0
     return low, high
 
 
-def wilson_in_float32(k, n, z):
-    k, n, z = torch.tensor(k), torch.tensor(n), torch.tensor(z)
-    centre = (k + z**2 / 2) / (n + z**2)
-    half = z * (k * (n - k) / n + z**2 / 4).sqrt() / (n + z**2)
+def wilson_in_float32(k, n, c):
+    k, n, c = torch.tensor(k), torch.tensor(n), torch.tensor(c)
+    centre = (k + c**2 / 2) / (n + c**2)
+    half = c * (k * (n - k) / n + c**2 / 4).sqrt() / (n + c**2)
     return centre - half, centre + half
 
 
-def wilson_by_scipy(k, n, z):
-    level = stats.norm.cdf(z) - stats.norm.cdf(-z)
+def wilson_by_scipy(k, n, c):
+    level = stats.norm.cdf(c) - stats.norm.cdf(-c)
     found = stats.binomtest(k, n).proportion_ci(float(level), method="wilson")
     return [found.low, found.high]
 
@@ -198,6 +198,79 @@ def scatter_by_cholesky(codes):
 def test_a_whitening_mistake_is_named_in_any_rotation(answer, mistake):
     for seed in range(SEEDS):
         assert grade(BY_NAME["whiten"], answer, seed).misconception == mistake
+
+
+def eigenvectors_as_rows(codes):  # their signs matter here: eigh's own
+    centred = codes - codes.mean(0)
+    values, vectors = torch.linalg.eigh(centred.T @ centred / len(codes))
+    return (vectors @ centred.T / values.sqrt()[:, None]).T
+
+
+def all_that_min_returns(x, reference, labels):
+    return torch.cdist(x, reference).min(1)
+
+
+def other_classes_kept_by_a_product(x, reference, labels):
+    table = torch.cdist(x, reference)
+    nearest, index = table.min(1)
+    kept = table * (labels[index][:, None] != labels)
+    return nearest, nearest / kept.min(1).values
+
+
+def distance_from_the_nearest_by_loops(x, reference, labels):
+    nearest, other = [], []
+    for gaps in torch.cdist(x, reference):
+        best = gaps.argmin()
+        nearest.append(gaps[best])
+        others = reference[labels != labels[best]]
+        other.append((others - reference[best]).norm(dim=1).min())
+    return torch.stack(nearest), torch.stack(nearest) / torch.stack(other)
+
+
+def share_of_the_sum(x, reference, labels):
+    nearest, ratio = nearest_by_class(x, reference, labels)
+    other = nearest / ratio
+    return nearest, nearest / (nearest + other)
+
+
+def wilson_with_95_inside(k, n, c):
+    return wilson_by_formula(k, n, 1.96)
+
+
+def wilson_without_brackets(k, n, c):
+    a, b = 1 + c**2 / n, 2 * k / n + c**2 / n
+    root = (b * b - 4 * a * k * k / n / n) ** 0.5
+    return (b - root) / 2 * a, (b + root) / 2 * a
+
+
+def wilson_with_a_sign_too_many(k, n, c):
+    low, high = wilson_by_roots(k, n, c)
+    return -high, -low
+
+
+def agresti_with_four(k, n, c):
+    p = (k + 2) / (n + 4)
+    half = c * (p - p * p) ** 0.5 / (n + 4) ** 0.5
+    return p - half, p + half
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "mistake"),
+    [
+        ("whiten", eigenvectors_as_rows, "eigenvectors_as_rows"),
+        ("nearest_two", all_that_min_returns, "index"),
+        ("nearest_two", other_classes_kept_by_a_product, "hidden_with_zero"),
+        ("nearest_two", distance_from_the_nearest_by_loops, "from_the_nearest"),
+        ("nearest_two", share_of_the_sum, "share_of_both"),
+        ("wilson_interval", wilson_with_95_inside, "always_95"),
+        ("wilson_interval", wilson_without_brackets, "halved_then_multiplied"),
+        ("wilson_interval", wilson_with_a_sign_too_many, "wrong_sign"),
+        ("wilson_interval", agresti_with_four, "plus_four"),
+    ],
+)
+def test_a_mistake_is_named_in_other_words(name, answer, mistake):
+    for seed in range(SEEDS):
+        assert grade(BY_NAME[name], answer, seed).misconception == mistake
 
 
 def test_rows_in_another_order_are_no_whitening():

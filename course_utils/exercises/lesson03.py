@@ -134,6 +134,11 @@ def _axes_transposed(codes: Tensor) -> Tensor:
     return (codes - codes.mean(0)) @ torch.linalg.inv(lower)
 
 
+def _eigenvectors_as_rows(codes: Tensor) -> Tensor:
+    values, vectors = _axes(codes)
+    return (codes - codes.mean(0)) @ vectors.T / values.sqrt()
+
+
 def _scatter(codes: Tensor) -> Tensor:
     centred = codes - codes.mean(0)
     values, vectors = torch.linalg.eigh(centred.T @ centred)
@@ -202,6 +207,12 @@ WHITEN = Exercise(
             "With covariance = L Lᵀ and codes as rows, the map is (codes − mean) @ "
             "inv(L).T: without the transpose the covariance does not become I.",
             _axes_transposed,
+        ),
+        Misconception(
+            "eigenvectors_as_rows",
+            "eigh returns the eigenvectors in *columns*: for codes in rows multiply by "
+            "`vectors`, not `vectors.T`.",
+            _eigenvectors_as_rows,
         ),
         Misconception(
             "wrong_scale",
@@ -345,6 +356,35 @@ def _other_distance(
     return nearest, nearest / ratio
 
 
+def _index(x: Tensor, reference: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    nearest, index = torch.cdist(x, reference).min(1)
+    return nearest, index
+
+
+def _hidden_with_zero(
+    x: Tensor, reference: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor]:
+    distances = torch.cdist(x, reference)
+    nearest, same = _same_class(distances, labels)
+    return nearest, nearest / distances.masked_fill(same, 0).amin(1)
+
+
+def _from_the_nearest(
+    x: Tensor, reference: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor]:
+    nearest, index = torch.cdist(x, reference).min(1)
+    between = torch.cdist(reference[index], reference)
+    same = labels[index][:, None] == labels
+    return nearest, nearest / between.masked_fill(same, math.inf).amin(1)
+
+
+def _share_of_both(
+    x: Tensor, reference: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor]:
+    nearest, ratio = _with_distances(torch.cdist(x, reference), labels)
+    return nearest, ratio / (1 + ratio)  # n / (n + s)
+
+
 NEAREST_TWO = Exercise(
     name="nearest_two",
     title="how far an image is, and whether it stands between classes",
@@ -421,10 +461,33 @@ NEAREST_TWO = Exercise(
             "nearest distance by it.",
             _other_distance,
         ),
+        Misconception(
+            "index",
+            "The second output is the *index* of the nearest reference, which `.min` "
+            "returns beside the distance: asked for is the ratio of two distances.",
+            _index,
+        ),
+        Misconception(
+            "hidden_with_zero",
+            "The ratio is not finite. Did you hide a class with 0? Then the smallest "
+            "distance is that 0. Hide it with inf.",
+            _hidden_with_zero,
+        ),
+        Misconception(
+            "from_the_nearest",
+            "The second distance is measured from the nearest reference r: both "
+            "distances are measured from the image x.",
+            _from_the_nearest,
+        ),
+        Misconception(
+            "share_of_both",
+            "This is the nearest distance over the *sum* of the two: divide by the "
+            "second distance alone, so that 1 means equally near.",
+            _share_of_both,
+        ),
     ),
     hints=(
-        "First make the table of all distances, (N, M). Both outputs can be read off "
-        "it.",
+        "First make the table of all distances, (N, M). It holds both outputs.",
         "torch.cdist(x, reference) is the table; .min(1) gives the nearest distance "
         "and its index. labels[index] is the class that the second search leaves out.",
         "distances.masked_fill(labels[index][:, None] == labels, math.inf) hides that "
@@ -439,57 +502,57 @@ NEAREST_TWO = Exercise(
 
 
 def _counts(generator: torch.Generator) -> list[Arguments]:
-    """None, all, and some of n; z differs from 1 and 2, n from z**2."""
+    """None, all, and some of n; c differs from 1 and 2, n from c**2."""
     drawn: list[Arguments] = []
     for least, most in ((11, 19), (40, 90)):
         n = _whole(generator, least, most)
-        z = 1.2 + 1.5 * float(torch.rand((), generator=generator))
-        # At 1 of n the textbook interval reaches below 0, whatever z is here.
+        c = 1.2 + 1.5 * float(torch.rand((), generator=generator))
+        # At 1 of n the textbook interval reaches below 0, whatever c is here.
         some = 1 if least == 11 else _whole(generator, 2, n // 3)
-        drawn += [(some, n, z), (0, n, z), (n, n, z), (n - some, n, z)]
+        drawn += [(some, n, c), (0, n, c), (n, n, c), (n - some, n, c)]
     return drawn
 
 
 def _agrees_at(text: str, places: tuple[int, ...]) -> Criterion:
     def test(trial: Trial) -> None:
-        for place, (k, n, z) in enumerate(trial.probes()):
+        for place, (k, n, c) in enumerate(trial.probes()):
             if place % 4 in places:
-                got, want = trial.call(k, n, z), trial.reference(k, n, z)
-                trial.expect_close(got, want, f"{k} of {n} at z = {z:.3f}")
+                got, want = trial.call(k, n, c), trial.reference(k, n, c)
+                trial.expect_close(got, want, f"{k} of {n} at c = {c:.3f}")
 
     return Criterion(text, 1.0, test)
 
 
 def _ends_solve_the_equation(trial: Trial) -> None:
-    for k, n, z in trial.probes():
-        for p in trial.call(k, n, z):
+    for k, n, c in trial.probes():
+        for p in trial.call(k, n, c):
             p = float(p)
-            gap = abs((k / n - p) ** 2 - z**2 * p * (1 - p) / n)
+            gap = abs((k / n - p) ** 2 - c**2 * p * (1 - p) / n)
             if gap > 1e-5:
                 raise Refused(
                     f"at the end p = {p:.4f} of the interval for {k} of {n}, the share "
-                    f"{k / n:.4f} is not z standard errors of p away."
+                    f"{k / n:.4f} is not c standard errors of p away."
                 )
 
 
 Interval = tuple[float, float]
 
 
-def _textbook(k: float, n: float, z: float) -> Interval:
+def _textbook(k: float, n: float, c: float) -> Interval:
     share = k / n
-    half = z * math.sqrt(share * (1 - share) / n)
+    half = c * math.sqrt(share * (1 - share) / n)
     return share - half, share + half
 
 
-def _textbook_clipped(k: float, n: float, z: float) -> Interval:
-    low, high = _textbook(k, n, z)
+def _textbook_clipped(k: float, n: float, c: float) -> Interval:
+    low, high = _textbook(k, n, c)
     return max(0.0, low), min(1.0, high)
 
 
 def _from_parts(
     k: float,
     n: float,
-    z: float,
+    c: float,
     *,
     shift: bool = True,
     inside: float = 1.0,
@@ -498,59 +561,85 @@ def _from_parts(
 ) -> Interval:
     """Wilson's formula with a part left out."""
     share = k / n
-    below = 1 + z**2 / n if shrink else 1.0
-    centre = (share + z**power / (2 * n)) / below if shift else share
-    half = z * math.sqrt(share * (1 - share) / n + inside * z**2 / (4 * n**2)) / below
+    below = 1 + c**2 / n if shrink else 1.0
+    centre = (share + c**power / (2 * n)) / below if shift else share
+    half = c * math.sqrt(share * (1 - share) / n + inside * c**2 / (4 * n**2)) / below
     return centre - half, centre + half
 
 
-def _agresti_coull(k: float, n: float, z: float) -> Interval:
-    more = n + z**2
-    share = (k + z**2 / 2) / more
-    half = z * math.sqrt(share * (1 - share) / more)
+def _agresti_coull(k: float, n: float, c: float) -> Interval:
+    more = n + c**2
+    share = (k + c**2 / 2) / more
+    half = c * math.sqrt(share * (1 - share) / more)
     return share - half, share + half
 
 
-def _no_root(k: float, n: float, z: float) -> Interval:
+def _no_root(k: float, n: float, c: float) -> Interval:
     share = k / n
-    half = z * share * (1 - share) / n
+    half = c * share * (1 - share) / n
     return share - half, share + half
 
 
-def _spread_of_one_draw(k: float, n: float, z: float) -> Interval:
+def _spread_of_one_draw(k: float, n: float, c: float) -> Interval:
     share = k / n
-    half = z * math.sqrt(share * (1 - share))
+    half = c * math.sqrt(share * (1 - share))
     return share - half, share + half
 
 
-def _no_z_in_root(k: float, n: float, z: float) -> Interval:
-    return _from_parts(k, n, z, inside=0.0)
+def _no_c_in_root(k: float, n: float, c: float) -> Interval:
+    return _from_parts(k, n, c, inside=0.0)
 
 
-def _centre_not_moved(k: float, n: float, z: float) -> Interval:
-    return _from_parts(k, n, z, shift=False)
+def _centre_not_moved(k: float, n: float, c: float) -> Interval:
+    return _from_parts(k, n, c, shift=False)
 
 
-def _not_divided(k: float, n: float, z: float) -> Interval:
-    return _from_parts(k, n, z, shrink=False)
+def _not_divided(k: float, n: float, c: float) -> Interval:
+    return _from_parts(k, n, c, shrink=False)
 
 
-def _z_not_squared(k: float, n: float, z: float) -> Interval:
-    return _from_parts(k, n, z, power=1)
+def _c_not_squared(k: float, n: float, c: float) -> Interval:
+    return _from_parts(k, n, c, power=1)
 
 
-def _swapped(k: float, n: float, z: float) -> Interval:
-    low, high = wilson_interval(k, n, z)
+def _always_95(k: float, n: float, c: float) -> Interval:
+    return wilson_interval(k, n, 1.96)
+
+
+def _roots(k: float, n: float, c: float) -> tuple[float, float, float]:
+    """Return a, b and the root in (b ± root) / (2a)."""
+    a, b = 1 + c**2 / n, 2 * k / n + c**2 / n
+    return a, b, math.sqrt(max(b**2 - 4 * a * (k / n) ** 2, 0.0))
+
+
+def _halved_then_multiplied(k: float, n: float, c: float) -> Interval:
+    a, b, root = _roots(k, n, c)
+    return (b - root) / 2 * a, (b + root) / 2 * a
+
+
+def _wrong_sign(k: float, n: float, c: float) -> Interval:
+    a, b, root = _roots(k, n, c)
+    return (-b - root) / (2 * a), (-b + root) / (2 * a)
+
+
+def _plus_four(k: float, n: float, c: float) -> Interval:
+    share = (k + 2) / (n + 4)
+    half = c * math.sqrt(share * (1 - share) / (n + 4))
+    return share - half, share + half
+
+
+def _swapped(k: float, n: float, c: float) -> Interval:
+    low, high = wilson_interval(k, n, c)
     return high, low
 
 
-def _percent(k: float, n: float, z: float) -> Interval:
-    low, high = wilson_interval(k, n, z)
+def _percent(k: float, n: float, c: float) -> Interval:
+    low, high = wilson_interval(k, n, c)
     return 100 * low, 100 * high
 
 
-def _centre_and_half(k: float, n: float, z: float) -> Interval:
-    low, high = wilson_interval(k, n, z)
+def _centre_and_half(k: float, n: float, c: float) -> Interval:
+    low, high = wilson_interval(k, n, c)
     return (low + high) / 2, (high - low) / 2
 
 
@@ -564,7 +653,7 @@ WILSON = Exercise(
         _agrees_at("right for some of n", (0, 3)),
         _agrees_at("right for none and for all of n", (1, 2)),
         Criterion(
-            "both ends lie z standard errors of p from the share",
+            "both ends lie c standard errors of p from the share",
             1.0,
             _ends_solve_the_equation,
         ),
@@ -572,14 +661,14 @@ WILSON = Exercise(
     misconceptions=(
         Misconception(
             "textbook",
-            "This is share ± z √(share (1 − share) / n), which uses the standard error "
+            "This is share ± c √(share (1 − share) / n), which uses the standard error "
             "of the observed share: it has width 0 for none of n. Wilson uses the "
             "standard error of p and solves for p.",
             _textbook,
         ),
         Misconception(
             "textbook_clipped",
-            "This is share ± z √(share (1 − share) / n), cut off at 0 and 1: cutting "
+            "This is share ± c √(share (1 − share) / n), cut off at 0 and 1: cutting "
             "does not mend it, for none of n it still has width 0. Wilson uses the "
             "standard error of p and solves for p.",
             _textbook_clipped,
@@ -591,30 +680,53 @@ WILSON = Exercise(
             _agresti_coull,
         ),
         Misconception(
-            "no_z_in_root",
-            "The root misses its term z² / (4n²): for none of n the interval has "
-            "width 0.",
-            _no_z_in_root,
+            "plus_four",
+            "This is the textbook formula with two successes and two failures added, "
+            "(k + 2) / (n + 4): a good approximation of Wilson's interval at c = 2. "
+            "Solve the equation instead.",
+            _plus_four,
+        ),
+        Misconception(
+            "always_95",
+            "You used 1.96: the number of standard errors is the argument c.",
+            _always_95,
+        ),
+        Misconception(
+            "halved_then_multiplied",
+            "`/ 2 * a` multiplies by a: write `/ (2 * a)`.",
+            _halved_then_multiplied,
+        ),
+        Misconception(
+            "wrong_sign",
+            "Both ends have the wrong sign. The middle coefficient of the equation is "
+            "−(2 share + c²/n), so −b in the formula for the roots is positive.",
+            _wrong_sign,
+        ),
+        Misconception(
+            "no_c_in_root",
+            "The root misses its term c² / (4n²): for none of n the interval shrinks "
+            "to one point.",
+            _no_c_in_root,
         ),
         Misconception(
             "centre_not_moved",
             "The half-width is right, but the interval is centred on the observed "
-            "share: its centre moves towards ½, to (k + z²/2) / (n + z²).",
+            "share: its centre moves towards ½, to (k + c²/2) / (n + c²).",
             _centre_not_moved,
         ),
         Misconception(
             "not_divided",
-            "The division by 1 + z²/n is missing, in the centre and in the half-width.",
+            "The division by 1 + c²/n is missing, in the centre and in the half-width.",
             _not_divided,
         ),
         Misconception(
-            "z_not_squared",
-            "The centre adds z / (2n) to the share: it is z² / (2n).",
-            _z_not_squared,
+            "c_not_squared",
+            "The centre adds c / (2n) to the share: it is c² / (2n).",
+            _c_not_squared,
         ),
         Misconception(
             "no_root",
-            "z multiplies the variance share (1 − share) / n: a standard error is its "
+            "c multiplies the variance share (1 − share) / n: a standard error is its "
             "square root; and Wilson's standard error is that of p, not of the share.",
             _no_root,
         ),
@@ -637,18 +749,18 @@ WILSON = Exercise(
         ),
         Misconception(
             "centre_and_half",
-            "These are the centre and the half-width: give centre − half, centre + "
-            "half.",
+            "These are the centre and the half-width: give centre − half and "
+            "centre + half.",
             _centre_and_half,
         ),
     ),
     hints=(
-        "Start from (share − p)² = z² p (1 − p) / n. It is a quadratic equation in p; "
+        "Start from (share − p)² = c² p (1 − p) / n. It is a quadratic equation in p; "
         "its two solutions are the ends.",
-        "Multiply out: (1 + z²/n) p² − (2 share + z²/n) p + share² = 0. Use the "
+        "Multiply out: (1 + c²/n) p² − (2 share + c²/n) p + share² = 0. Use the "
         "formula for the roots of a quadratic.",
-        "centre = (share + z²/(2n)) / (1 + z²/n) and half = z √(share (1 − share) / n "
-        "+ z²/(4n²)) / (1 + z²/n); return centre − half, centre + half.",
+        "centre = (share + c²/(2n)) / (1 + c²/n) and half = c √(share (1 − share) / n "
+        "+ c²/(4n²)) / (1 + c²/n); return centre − half, centre + half.",
     ),
     tolerance=1e-5,  # a right answer may count in float32
 )
