@@ -6,6 +6,7 @@ a permutation, which is several times faster than loading one item at a time.
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from collections.abc import Callable, Mapping
@@ -17,7 +18,15 @@ import torch
 from torch import nn
 
 from course_utils import checkpoints
-from course_utils.objectives import squared_error
+from course_utils.models import Bernoulli
+from course_utils.objectives import (
+    bernoulli_log_prob,
+    beta_objective,
+    elbo,
+    gaussian_kl,
+    gaussian_log_prob,
+    squared_error,
+)
 
 LossValue = torch.Tensor | Mapping[str, torch.Tensor]
 Loss = Callable[[nn.Module, torch.Tensor, torch.Generator], LossValue]
@@ -75,6 +84,53 @@ def reconstruction_loss(
 ) -> torch.Tensor:
     """Squared error of a model's reconstruction of a batch (N, D)."""
     return squared_error(batch, model(batch))
+
+
+def elbo_loss(
+    model: nn.Module,
+    batch: torch.Tensor,
+    generator: torch.Generator,
+    beta: float = 1.0,
+) -> dict[str, torch.Tensor]:
+    """Distortion + β · rate of a VAE, with one drawn z an example, and both terms.
+
+    At β = 1 the loss is −ELBO; at any other β it is not, whatever it trains. For that,
+    use ``functools.partial(elbo_loss, beta=4.0)``.
+
+    Parameters
+    ----------
+    model
+        A `course_utils.models.VAE`, or another that returns what its ``forward`` does.
+    batch
+        Data (N, D).
+    generator
+        Where ε comes from.
+    beta
+        Weight of the rate alone, at least 0.
+
+    Returns
+    -------
+    dict
+        ``loss``, ``distortion`` and ``rate``: means over the batch, in nats.
+
+    Examples
+    --------
+    >>> from course_utils.models import VAE
+    >>> terms = elbo_loss(VAE(4, 2), torch.ones(3, 4), torch.Generator())
+    >>> torch.allclose(terms["loss"], terms["distortion"] + terms["rate"])
+    True
+    """
+    x_given_z, mu, logvar, _ = model(batch, generator)
+    if isinstance(x_given_z, Bernoulli):
+        log_likelihood = bernoulli_log_prob(batch, x_given_z.logits)
+    else:
+        log_likelihood = gaussian_log_prob(batch, x_given_z.mean, x_given_z.logvar)
+    terms = elbo(log_likelihood, gaussian_kl(mu, logvar))
+    return {
+        "loss": beta_objective(terms, beta).mean(),
+        "distortion": terms.distortion.mean(),
+        "rate": terms.rate.mean(),
+    }
 
 
 def fit(
@@ -352,13 +408,21 @@ class _Bar:
 def _describe(
     loss: Loss, x: torch.Tensor, validation: torch.Tensor | None
 ) -> dict[str, Any]:
-    name = getattr(loss, "__qualname__", type(loss).__name__)
     seen = None if validation is None else checkpoints.checksum_of(validation)
     return {
-        "loss": name,
+        "loss": _name(loss),
         "the checksum of x": checkpoints.checksum_of(x),
         "the checksum of validation": seen,
     }
+
+
+def _name(loss: Any) -> str:
+    """Name a loss; of a partial, with what it fixes."""
+    if isinstance(loss, functools.partial):
+        fixed = [*map(repr, loss.args)]
+        fixed += [f"{key}={value!r}" for key, value in loss.keywords.items()]
+        return f"{_name(loss.func)}({', '.join(fixed)})"
+    return getattr(loss, "__qualname__", type(loss).__name__)
 
 
 class _Run:

@@ -1,6 +1,7 @@
 """The training loop is the plain one, follows its seed, and says where it broke."""
 
 import contextlib
+import functools
 import math
 
 import nbclient
@@ -10,10 +11,11 @@ import torch
 from torch import nn
 
 from course_utils.authoring import normalise
-from course_utils.models import Autoencoder, LinearAutoencoder
+from course_utils.models import VAE, Autoencoder, LinearAutoencoder, LinearVAE
 from course_utils.training import (
     History,
     TrainingStopped,
+    elbo_loss,
     evaluate,
     evaluate_terms,
     fit,
@@ -575,3 +577,100 @@ def test_a_broken_run_leaves_the_last_good_epoch(tmp_path):
     want = fit(good, noisy_loss, draw(), epochs=2, batch_size=5)
     history = fit(resumed, loss, draw(), epochs=2, batch_size=5, checkpoint=path)
     assert same_state(good, resumed) and history == want
+
+
+# --- variational autoencoders -------------------------------------------------------
+
+VAES = [
+    {"likelihood": "bernoulli"},
+    {"likelihood": "gaussian", "sigma": 0.3},
+    {"likelihood": "gaussian", "noise": "scalar", "sigma": 0.3},
+    {"likelihood": "gaussian", "noise": "pixel", "sigma": 0.3},
+]
+
+
+def vae(seed=0, **settings):
+    torch.manual_seed(seed)
+    return VAE(6, 2, (5,), activation=nn.Tanh, **settings).double()
+
+
+def ink(N=30, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return (torch.rand(N, 6, generator=generator, dtype=torch.float64) < 0.4).double()
+
+
+@pytest.mark.parametrize("settings", VAES)
+@pytest.mark.parametrize("beta", [0.0, 1.0, 4.0])
+def test_the_elbo_loss_is_what_torch_s_distributions_say(settings, beta):
+    model, x = vae(**settings), ink()
+    terms = elbo_loss(model, x, torch.Generator().manual_seed(3), beta)
+    x_given_z, mu, logvar, _ = model(x, torch.Generator().manual_seed(3))
+    if settings["likelihood"] == "bernoulli":
+        p = torch.distributions.Bernoulli(logits=x_given_z.logits)
+    else:
+        p = torch.distributions.Normal(x_given_z.mean, x_given_z.logvar.exp().sqrt())
+    q = torch.distributions.Normal(mu, logvar.exp().sqrt())
+    prior = torch.distributions.Normal(torch.zeros_like(mu), 1.0)
+    distortion = -p.log_prob(x).sum(1).mean()
+    rate = torch.distributions.kl_divergence(q, prior).sum(1).mean()
+    assert terms["distortion"].item() == pytest.approx(distortion.item(), rel=1e-12)
+    assert terms["rate"].item() == pytest.approx(rate.item(), rel=1e-12)
+    want = (distortion + beta * rate).item()
+    assert terms["loss"].item() == pytest.approx(want, rel=1e-12)
+
+
+@pytest.mark.parametrize("settings", VAES)
+def test_a_vae_learns_and_is_resumed_to_the_last_bit(tmp_path, settings):
+    x, other = ink(100), ink(40, seed=1)
+    run = {"validation": other, "batch_size": 20, "lr": 0.01}
+    whole = vae(**settings)
+    want = fit(whole, elbo_loss, x, epochs=6, **run)
+    assert want.validation[-1] < want.validation[0]
+    for terms, losses in (
+        (want.train_terms, want.train), (want.validation_terms, want.validation),
+    ):  # fmt: skip
+        assert set(terms) == {"distortion", "rate"}
+        for *parts, loss in zip(*terms.values(), losses, strict=True):
+            assert sum(parts) == pytest.approx(loss, rel=1e-12)
+    path = tmp_path / "run.npz"
+    fit(vae(**settings), elbo_loss, x, epochs=2, checkpoint=path, **run)
+    model = vae(seed=7, **settings)
+    got = fit(model, elbo_loss, x, epochs=6, checkpoint=path, **run)
+    assert same_state(model, whole) and got == want
+
+
+def test_the_checkpoint_knows_beta_and_sigma(tmp_path):
+    path, x = tmp_path / "run.npz", ink()
+    gaussian = {"likelihood": "gaussian", "sigma": 0.3}
+    four = functools.partial(elbo_loss, beta=4.0)
+    fit(vae(**gaussian), four, x, epochs=1, checkpoint=path)
+    two = functools.partial(elbo_loss, beta=2.0)
+    said = r"loss is 'elbo_loss\(beta=4.0\)' there, 'elbo_loss\(beta=2.0\)' here"
+    with pytest.raises(ValueError, match=said):
+        fit(vae(**gaussian), two, x, epochs=2, checkpoint=path)
+    with pytest.raises(ValueError, match=r"sigma is 0.3 there, 0.5 here"):
+        fit(vae(**gaussian | {"sigma": 0.5}), four, x, epochs=2, checkpoint=path)
+    with pytest.raises(ValueError, match=r"noise is 'fixed' there, 'pixel' here"):
+        fit(vae(**gaussian, noise="pixel"), four, x, epochs=2, checkpoint=path)
+
+
+def test_an_overflow_of_logvar_is_placed():
+    model = vae()
+    with torch.no_grad():
+        model.encoder[-1].bias[2:] = 800.0  # exp of it is beyond double precision
+    with pytest.raises(TrainingStopped, match="epoch 0, batch 0 .* term rate") as info:
+        fit(model, elbo_loss, ink(), epochs=1)
+    assert "exp of a large number such as an unbounded logvar" in str(info.value)
+
+
+def test_the_sampled_elbo_of_a_linear_vae_is_its_exact_one():
+    torch.manual_seed(0)
+    model = LinearVAE(6, 2, sigma2=0.5).double()
+    x = ink(50)
+    with torch.no_grad():
+        distortion, rate = (term.mean().item() for term in model.terms(x))
+        generator = torch.Generator().manual_seed(0)
+        drawn = [elbo_loss(model, x, generator) for _ in range(400)]
+    got = torch.stack([terms["distortion"] for terms in drawn])
+    assert abs(got.mean() - distortion) < 4 * got.std() / 400**0.5
+    assert drawn[0]["rate"].item() == pytest.approx(rate, rel=1e-12)
