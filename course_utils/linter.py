@@ -311,6 +311,7 @@ SWAPPED = Finding(
     "x and x_hat have changed places: the cross-entropy takes the reconstruction as "
     "the target. Give the reconstruction first, the data second.",
 )
+POOLED = "mean (σ² is set to the mean squared error)"
 SHAPES = (
     _Shape("Gaussian", "mean", lambda a, b: 0.5 * (a - b) ** 2),
     _Shape("Laplace", "mean", lambda a, b: (a - b).abs()),
@@ -339,6 +340,7 @@ SHAPES = (
             "and x_hat = 1 everywhere is best.",
         ),
     ),
+    _Shape("Gaussian", POOLED, lambda a, b: 0.5 * ((a - b) ** 2).log()),
     _Shape(
         "Huber", "mean", lambda a, b: huber_loss(b, a, reduction="none"),
         finding=Finding(
@@ -372,6 +374,7 @@ READINGS: dict[str, tuple[Callable[[Tensor], Tensor], bool]] = {
     "σ": (lambda t: t**2, True),
 }
 SQUARED, LINEAR, UNUSED = "log σ², squared", "log σ², without exp", "unused"
+ROOT = "log σ², with σ where σ² is meant"
 MU_SHAPES: dict[str, Callable[[Tensor], Tensor]] = {
     "square": lambda t: torch.stack([t, t**2], -1),
     "relu": lambda t: torch.stack([t.relu(), t.relu() ** 2], -1),
@@ -411,6 +414,8 @@ def _spread_basis(reading: str, t: Tensor) -> Tensor:
     """Columns log σ² and σ² (or what stands in their place) at t: (..., 2)."""
     if reading == SQUARED:
         return torch.stack([t, t**2], -1)
+    if reading == ROOT:
+        return torch.stack([t, (t / 2).exp()], -1)
     if reading == LINEAR:
         return torch.stack([t, torch.zeros_like(t)], -1)
     variance = READINGS[reading][0](t)
@@ -429,6 +434,8 @@ class _Inspector:
         self.grey = True  # whether the loss takes data strictly between 0 and 1
         self.wide = False  # whether the loss takes x_hat outside (0, 1)
         self.t0 = 0.0  # a value of logvar at which the loss is finite
+        self.best = 0.5  # the x_hat at which to probe the KL, for x = 0.5
+        self.changes = False  # whether the loss changes from call to call
 
     @property
     def noise(self) -> float:
@@ -473,6 +480,8 @@ class _Inspector:
     def _ranges(self) -> None:
         if not self.grey and not self.works(0.0, 0.4, 0.5, self.t0):
             self.grey = True  # neither grey nor black: leave it to the fits to say so
+        if not self.works(0.5, 0.5, 0.5, self.t0):
+            self.best = 0.4  # the log of an error, perhaps
         self.wide = all(
             self.works(a, b, 0.5, self.t0) for a in self.greys for b in (-3, 3.0)
         )
@@ -490,9 +499,10 @@ class _Inspector:
                 s.data(self.greys[0], kind), s.data(0.4, kind), s.latent(0.5, kind),
                 s.latent(self.t0, kind), seed,
             ).detach().sum().item()
-            for seed in (0, 1)
+            for seed in (0, 0, 1)
         ]  # fmt: skip
-        return values[0] != values[1]
+        self.changes = values[0] != values[1]
+        return not self.changes and values[0] != values[2]
 
     # The reconstruction: x_hat moves, mu and logvar rest.
 
@@ -549,7 +559,7 @@ class _Inspector:
 
     def rest(self) -> tuple[float, float]:
         """Give x and x_hat where a squared or absolute error is smallest."""
-        return (0.5, 0.5) if self.grey else (1.0, 0.9)
+        return (0.5, self.best) if self.grey else (1.0, 0.9)
 
     def rate(self) -> _Rate:
         """Find the KL's shape and weights."""
@@ -588,7 +598,7 @@ class _Inspector:
         names = [
             name for name, (_, positive) in READINGS.items()
             if not positive or self.t0 != 0
-        ] + [SQUARED]  # fmt: skip
+        ] + [SQUARED, ROOT]  # fmt: skip
         one = torch.ones(len(grid), 1, dtype=torch.float64)
         line, left = _fit(values, torch.cat([grid[:, None], one], 1))
         if left <= SHAPE * self.noise:
@@ -662,13 +672,14 @@ class _Inspector:
         limit = 5 * SHAPE * self.noise
         wrong = set()
         near, base = self.point(), self.call(x, x_hat, mu, t)
+        nearer = x + 0.3 * (near[1] - x)  # other sizes of error, not only other errors
         # Half of the examples, and within them of the dimensions, move.
         rows = torch.arange(self.size.N) % 2 == 0
         moves = {"all": torch.ones_like(rows), "half": rows}
         for which in moves.values():
-            if rec.shape is not None:
+            if rec.shape is not None and rec.shape.parametrisation != POOLED:
                 other = x_hat.clone()
-                other[which] = near[1][which]
+                other[which] = nearer[which]
                 told = rec.weight * float(
                     rec.shape.value(x.double(), other.double()).sum()
                     - rec.shape.value(x.double(), x_hat.double()).sum()
@@ -877,9 +888,7 @@ def _both(rec: int | None, kl: int | None) -> str:
     return one if one == two else f"reconstruction: {one}; KL: {two}"
 
 
-def _normaliser(
-    call: _Caller, s: _Size, inspector: _Inspector, rec: _Reconstruction
-) -> float | None:
+def _normaliser(s: _Size, inspector: _Inspector, rec: _Reconstruction) -> float | None:
     """σ² (or a Laplace scale) told by the normaliser, or None without one."""
     assert rec.shape is not None
     if rec.shape.likelihood not in ("Gaussian", "Laplace") or not inspector.grey:
@@ -970,6 +979,13 @@ def _reading_findings(rate: _Rate, spread: str) -> list[Finding]:
                 "logvar is squared where exp(logvar) is meant.",
             )
         ]
+    if rate.reading == ROOT:
+        return [
+            Finding(
+                "std_for_variance",
+                "The KL holds σ = exp(logvar / 2) where σ² = exp(logvar) is meant.",
+            )
+        ]
     if rate.reading == LINEAR:
         return [
             Finding(
@@ -1003,6 +1019,19 @@ def _unequal(rate: _Rate, spread: str) -> list[Finding]:
     signs = {part > 0 for part in parts}
     size = max(map(abs, parts))
     odd = max(parts) - min(parts) > 0.02 * size
+    if min(abs(rate.log), abs(rate.spread)) < 1e-3 * size:
+        which = "−log σ²" if abs(rate.log) < abs(rate.spread) else "σ²"
+        return [
+            Finding(
+                "kl_term_missing",
+                f"The KL lacks its term in {which}: "
+                + (
+                    "it is smallest without any noise, so nothing stops σ → 0."
+                    if which == "−log σ²"
+                    else "it falls without end as the noise grows."
+                ),
+            )
+        ]
     if rate.mu_kind == "square" and len(signs) > 1:
         found.append(
             Finding(
@@ -1073,7 +1102,19 @@ def _scale_findings(
                 f"a factor 1/K = {1 / s.K:.3g}.",
             )
         )
-    if d_rec > d_kl:
+    rest = abs(k.kl / k.rec) / want
+    axes = _axes(k, s)
+    if axes:
+        found.append(
+            Finding(
+                "mean_over_some_axes",
+                f"The reconstruction is summed over {axes} of the {s.D} data "
+                f"dimensions and averaged over the rest (one axis too few in the "
+                f"sum?). {share}.",
+            )
+        )
+        rest *= abs(k.rec)
+    elif d_rec > d_kl:
         found.append(
             Finding(
                 "mean_over_pixels",
@@ -1089,10 +1130,21 @@ def _scale_findings(
                 f"not. {share}.",
             )
         )
-    rest = abs(k.kl / k.rec) / want
     if not _is(rest, 1):
         found.append(_rest_finding(k, rest, beta, likelihood, known))
     return found
+
+
+def _axes(k: _Scales, s: _Size) -> int:
+    """Count the data dimensions summed over, where some axes are averaged; else 0."""
+    sizes = {1}
+    for n in s.shape:
+        sizes |= {n * size for size in sizes}
+    averaged = k.power("D")[0] > k.power("D")[1]  # the last axis, by the probes
+    for size in sorted(sizes - {1, s.D}):
+        if _is(abs(k.rec), size if averaged else size / s.D):
+            return size
+    return 0
 
 
 def _rest_finding(
@@ -1111,6 +1163,12 @@ def _rest_finding(
             "The squared error lacks its ½, or β = ½ is meant"
             + ("." if known else ", or σ² = ½."),
             certain=known,
+        )
+    if _is(rest * math.log(2), 1) or _is(rest / math.log(2), 1):
+        return Finding(
+            "bits_and_nats",
+            "The two terms differ by a factor log 2: one is in bits, the other in "
+            "nats.",
         )
     if _is(abs(k.kl), 1) and not _is(abs(k.rec), 1) and (known or not scaled):
         return Finding(
@@ -1344,6 +1402,16 @@ def _inspect(
             f"The loss draws random numbers; each value is the mean of {DRAWS} calls, "
             "and the weights are good to a few percent."
         )
+    if probe.changes:
+        report.findings.append(
+            Finding(
+                "changes_between_calls",
+                "Called twice with the same inputs and the same seed, the loss gives "
+                "two values: it counts its calls (a schedule of β?) or draws random "
+                "numbers elsewhere. Hold that still and inspect again.",
+            )
+        )
+        return
     per_example = _shape_findings(probe, report)
     rec, rate = probe.reconstruction(), probe.rate()
     report.logvar_reading = rate.reading
@@ -1356,6 +1424,8 @@ def _inspect(
     wrong = probe.unexplained(rec, rate)
     if "reconstruction" in wrong and rec.shape is not None:
         rec = _unlike(probe, report, rec)
+    if "rate" in wrong and report.names == ["no_kl"]:
+        report.findings.clear()
     if "rate" in wrong and not report.findings:
         report.findings.append(
             Finding(
@@ -1433,7 +1503,7 @@ def _name_likelihood(
                 f"The reconstruction term is {shape.likelihood}, not {likelihood}.",
             )
         )
-    squashed = {"probabilities": "probabilities", "mean": "probabilities"}
+    squashed = dict.fromkeys(("probabilities", "mean", POOLED), "probabilities")
     reads = squashed.get(shape.parametrisation, "logits")
     if output is not None and squashed.get(output, "logits") != reads:
         report.findings.append(
@@ -1522,9 +1592,22 @@ def _name_beta(
         )
     symbol = {"Gaussian": "σ²", "Laplace": "scale"}.get(kind, "")
     noise, told = declared.get(kind), False
+    if rec.shape.parametrisation == POOLED:
+        symbol, noise = "", None
+        report.assumption = "at σ² = the mean squared error"
     if symbol and noise is None:
-        noise = _normaliser(probe.call, s, probe, rec)
+        noise = _normaliser(s, probe, rec)
         told = noise is not None
+    elif symbol and noise is not None:
+        other = _normaliser(s, probe, rec)
+        if other is not None and not _is(other / noise, 1):
+            report.findings.append(
+                Finding(
+                    "sigma2_differs",
+                    f"The loss's normaliser says {symbol} = {other:.3g}, but "
+                    f"{noise:.3g} was declared.",
+                )
+            )
     ratio = kl / rec.weight
     report.beta = ratio / (noise or 1.0)
     if symbol:
@@ -1539,6 +1622,8 @@ def _name_beta(
         report.data_reduction = _reduction(k.powers["D"][0])
     rest = abs(k.kl / k.rec) / want
     slack = 0.05 if probe.call.draws > 1 else NEAR
+    if "sigma2_differs" in report.names:
+        return
     if abs(abs(report.beta) / want - 1) > slack:
         report.findings += _scale_findings(
             k, report.beta, want, kind, noise is not None or not symbol, s

@@ -312,6 +312,67 @@ MISTAKES = {
         ).mean(),
         {}, "huber",
     ),
+    "KL of deviations from the batch's mean": (
+        lambda x, h, m, v: (bce(x, h) + (m - m.mean(0)).pow(2).sum(1)).mean(),
+        {}, "kl_unexplained",
+    ),
+    "the largest latent's KL": (
+        lambda x, h, m, v: (bce(x, h) + kl(m, v).amax(1)).mean(),
+        {}, "kl_unexplained",
+    ),
+    "σ for σ²": (
+        lambda x, h, m, v: (
+            bce(x, h) - 0.5 * (1 + v - m**2 - (v / 2).exp()).sum(1)
+        ).mean(),
+        {}, "std_for_variance",
+    ),
+    "no log σ²": (
+        lambda x, h, m, v: (bce(x, h) + 0.5 * (m**2 + v.exp()).sum(1)).mean(),
+        {}, "kl_term_missing",
+    ),
+    "no σ²": (
+        lambda x, h, m, v: (bce(x, h) + 0.5 * (m**2 - v).sum(1)).mean(),
+        {}, "exp_missing",
+    ),
+    "channels summed, pixels averaged": (
+        lambda x, h, m, v: F.binary_cross_entropy(h, x, reduction="none")
+        .sum(1).mean() + kl(m, v).sum(1).mean(),
+        dict(data_shape=(3, 8, 8)), "mean_over_some_axes",
+    ),
+    "the last axis summed": (
+        lambda x, h, m, v: F.binary_cross_entropy(h, x, reduction="none")
+        .sum(-1).mean() + kl(m, v).sum(1).mean(),
+        dict(data_shape=(3, 8, 8)), "mean_over_some_axes",
+    ),
+    "norm over the batch": (
+        lambda x, h, m, v: torch.norm(x - h) + kl(m, v).sum(1).mean(),
+        {}, "square_root",
+    ),
+    "root of the mean squared error": (
+        lambda x, h, m, v: F.mse_loss(h, x).sqrt() + kl(m, v).sum(1).mean(),
+        {}, "square_root",
+    ),
+    "square of the sum": (
+        lambda x, h, m, v: ((x - h).sum(1) ** 2).mean() + kl(m, v).sum(1).mean(),
+        {}, "reconstruction_unexplained",
+    ),
+    "bits and nats": (
+        lambda x, h, m, v: (bce(x, h) / math.log(2) + kl(m, v).sum(1)).mean(),
+        {}, "bits_and_nats",
+    ),
+    "variance given for the scale": (
+        lambda x, h, m, v: (
+            -td.Normal(h, 0.09).log_prob(x).sum(1) + kl(m, v).sum(1)
+        ).mean(),
+        dict(sigma2=0.09), "sigma2_differs",
+    ),
+    "softplus": (
+        lambda x, h, m, v: good(x, h, m, 2 * F.softplus(v).log()), {}, "reads_other",
+    ),
+    "KL over the pixels": (
+        lambda x, h, m, v: bce(x, h).mean() + kl(m, v).sum(1).mean() / x.shape[1],
+        {}, "kl_over_pixels",
+    ),
     "another likelihood than meant": (
         good, dict(likelihood="Gaussian"), "likelihood_differs",
     ),
@@ -370,6 +431,13 @@ def learned_sigma(log_sigma, full):
 def single(x, h, m, v):
     weight = torch.ones(x.shape[1], 1)  # float32, as a layer's weights are
     return ((0.5 * (x - h) ** 2) @ weight).mean() + kl(m, v).sum(1).mean()
+
+
+def by_matrices(x, h, m, v):
+    q = td.MultivariateNormal(m, torch.diag_embed(v.exp()))
+    one = torch.eye(m.shape[1], dtype=m.dtype)
+    rate = td.kl_divergence(q, td.MultivariateNormal(torch.zeros_like(m), one))
+    return (rate - td.Independent(td.Normal(h, 0.1), 1).log_prob(x)).mean()
 
 
 def clamps(x, h, m, v):
@@ -474,6 +542,37 @@ RIGHT = {
     "one value per example": (
         lambda x, h, m, v: bce(x, h) + kl(m, v).sum(1), {},
     ),
+    "standard deviations": (
+        lambda x, h, m, v: (
+            bce(x, h) - 0.5 * v.sum(1) + ((0.5 * v).exp() ** 2 + m**2).sum(1) / 2
+        ).mean(), {},
+    ),
+    "full covariances": (by_matrices, {}),
+    "batch written out": (
+        lambda x, h, m, v: F.binary_cross_entropy(h, x, reduction="sum") / 32
+        + kl(m, v).sum() / 32, dict(batch=32),
+    ),
+    "latents written out": (
+        lambda x, h, m, v: (bce(x, h) + kl(m, v).view(-1, 5).sum(1)).mean(), {},
+    ),
+    "σ² set to the mean squared error": (
+        lambda x, h, m, v: x.shape[1] / 2 * F.mse_loss(h, x).log()
+        + kl(m, v).sum(1).mean(), {},
+    ),
+    "a distribution for x_hat": (
+        lambda x, p, m, v: (-p.log_prob(x).sum(1) + kl(m, v).sum(1)).mean(),
+        dict(pack=lambda h: td.Normal(h, 0.7)),
+    ),
+    "vmap": (
+        lambda x, h, m, v: torch.vmap(
+            lambda a, b, c, d: 0.5 * ((a - b) ** 2).sum() + kl(c, d).sum()
+        )(x, h, m, v).mean(), {},
+    ),
+    "a tiny σ": (
+        lambda x, h, m, v: (sse(x, h) / 2e-4 + kl(m, v).sum(1)).mean(),
+        dict(sigma2=1e-4),
+    ),
+    "one pixel, one latent": (good, dict(data_shape=1, latents=1, batch=2)),
     "images": (good, dict(data_shape=(3, 8, 8))),
 }  # fmt: skip
 
@@ -495,7 +594,8 @@ def test_the_likelihood_of_a_right_loss(name):
         "learned": "Gaussian", "Normal": "Gaussian", "gaussian": "Gaussian",
         "squared": "Gaussian", "mean and": "Gaussian",
         "both": "Gaussian", "loops": "Gaussian",
-        "float32": "Gaussian",
+        "float32": "Gaussian", "full": "Gaussian", "σ² set": "Gaussian",
+        "a dist": "Gaussian", "vmap": "Gaussian", "a tiny": "Gaussian",
     }  # fmt: skip
     expected = next((k for p, k in told.items() if name.startswith(p)), "Bernoulli")
     assert report.likelihood == expected
@@ -550,6 +650,26 @@ def test_a_kl_estimated_by_sampling():
     assert report.ok, str(report)
     assert report.beta == pytest.approx(1, abs=0.02)
     assert any("random numbers" in note for note in report.notes)
+
+
+def test_a_loss_that_counts_its_calls():
+    calls = []
+
+    def loss(x, h, m, v):
+        calls.append(1)
+        return (bce(x, h) + len(calls) / 1000 * kl(m, v).sum(1)).mean()
+
+    report = inspect_loss(loss)
+    assert report.names == ["changes_between_calls"] and report.beta is None
+
+
+@pytest.mark.parametrize("name", ["the rule of the course", "Laplace", "a tiny σ"])
+def test_float32_at_the_size_of_photographs(name):
+    loss, settings = RIGHT[name]
+    used = lambda *a: loss(*(v.float() for v in a))  # noqa: E731
+    report = inspect_loss(used, data_shape=12288, latents=2, **settings)
+    assert report.ok, str(report)
+    assert report.beta == pytest.approx(1, rel=5e-4)
 
 
 # --- losses that do not answer ------------------------------------------------------
