@@ -76,6 +76,11 @@ def _shrinks_axis_by_axis(trial: Trial) -> None:
     trial.expect_close(got, want, "in the axes of Σ, λ/(λ + σ²) on the diagonal")
 
 
+def _eigenvectors_transposed(cov: torch.Tensor, sigma: float) -> torch.Tensor:
+    values, axes = torch.linalg.eigh(cov)
+    return axes.T @ torch.diag(values / (values + sigma**2)) @ axes
+
+
 WIENER_FILTER = Exercise(
     name="wiener_filter",
     title="the linear map that denoises best",
@@ -148,9 +153,21 @@ WIENER_FILTER = Exercise(
                 cov @ torch.linalg.inv(cov + 2 * sigma**2 * _identity(cov))
             ),
         ),
+        Misconception(
+            "elementwise_product",
+            "You multiply the inverse by Σ element by element, with *, where the "
+            "product of two matrices is meant, which is written @.",
+            lambda cov, sigma: torch.linalg.inv(cov + sigma**2 * _identity(cov)) * cov,
+        ),
+        Misconception(
+            "eigenvectors_transposed",
+            "You have the transpose on the wrong side: torch.linalg.eigh returns the "
+            "eigenvectors as columns of U, and so the filter is U diag(s) Uᵀ.",
+            _eigenvectors_transposed,
+        ),
     ),
     hints=(
-        "Set the derivative of E‖x − A(x + n)‖² with respect to A to zero. Which two "
+        "Set the derivative of E‖x − A(x + σε)‖² with respect to A to zero. Which two "
         "covariances are left?",
         "Clean with noisy has covariance Σ; noisy with noisy has Σ + σ²I. So "
         "A(Σ + σ²I) = Σ.",
@@ -284,6 +301,24 @@ PSNR = Exercise(
             "You divide the mean square of the image by the error: that is the plain "
             "signal-to-noise ratio. The *peak* one has peak² above the line.",
             lambda x, x_hat, peak: 10 * torch.log10((x**2).mean() / _error(x, x_hat)),
+        ),
+        Misconception(
+            "absolute_error_with_twenty",
+            "Your factor 20 goes with the *root* of the mean squared error, and you "
+            "have the mean absolute error there.",
+            lambda x, x_hat, peak: 20 * torch.log10(peak / (x - x_hat).abs().mean()),
+        ),
+        Misconception(
+            "bels",
+            "You leave out the factor 10: a decibel is a tenth of a bel, and the "
+            "logarithm alone counts bels.",
+            lambda x, x_hat, peak: torch.log10(peak**2 / _error(x, x_hat)),
+        ),
+        Misconception(
+            "variance_of_the_error",
+            "You use the variance of the error, which leaves out the mean error: an "
+            "image that is too bright by the same amount everywhere would be perfect.",
+            lambda x, x_hat, peak: 10 * torch.log10(peak**2 / torch.var(x - x_hat)),
         ),
     ),
     hints=(
@@ -449,6 +484,16 @@ INPAINT_GAUSSIAN = Exercise(
             "the answer for one example must not depend on those beside it.",
             lambda x, seen, mean, cov: wiener.conditional_mean(x, seen, x.mean(0), cov),
         ),
+        Misconception(
+            "added_to_the_hole",
+            "You add the guess to what stands in the hole, where nothing is known: "
+            "assign with =, not with +=.",
+            lambda x, seen, mean, cov: _filled(
+                x,
+                seen,
+                x[:, ~seen] + mean[~seen] + (x - mean)[:, seen] @ _gain(cov, seen).T,
+            ),
+        ),
     ),
     hints=(
         "For centred data: which matrix W makes W x_s the best linear guess of x_m? It "
@@ -466,8 +511,8 @@ INPAINT_GAUSSIAN = Exercise(
 
 
 def _score_probes(generator: torch.Generator) -> list[Arguments]:
-    def draw(M: int, N: int, D: int) -> Arguments:
-        x = 1.5 * _normal(generator, M, D)
+    def draw(Q: int, N: int, D: int) -> Arguments:
+        x = 1.5 * _normal(generator, Q, D)
         return x, _normal(generator, N, D), _between(generator, 0.6, 1.4)
 
     return [draw(5, 11, 3), draw(7, 9, 4)]
@@ -511,11 +556,16 @@ def _gradient_of_density(
     return (heights @ data - heights.sum(1, keepdim=True) * x) / sigma**2
 
 
+def _one_sum_for_all(x: torch.Tensor, data: torch.Tensor, sigma: float) -> torch.Tensor:
+    heights = torch.exp(-_square(x, data) / (2 * sigma**2))
+    return (heights / heights.sum() @ data - x) / sigma**2
+
+
 SMOOTHED_SCORE = Exercise(
     name="smoothed_score",
     title="the score that the best denoiser holds",
     reference=mixture2d.smoothed_score,
-    returns="(M, D), one score vector a point",
+    returns="(Q, D), one score vector a point",
     probes=_score_probes,
     criteria=(
         agrees("is (r(x) − x)/σ² with the best denoiser r", 2.0),
@@ -591,7 +641,7 @@ SMOOTHED_SCORE = Exercise(
         Misconception(
             "softmax_over_the_wrong_axis",
             "Your softmax runs over the points x. For each x the weights of the *data "
-            "points* must sum to 1: dim=1 of the (M, N) table.",
+            "points* must sum to 1: dim=1 of the (Q, N) table.",
             _wrong_axis,
         ),
         Misconception(
@@ -612,12 +662,43 @@ SMOOTHED_SCORE = Exercise(
             "*logarithm*: divide by the density, which makes the weights sum to 1.",
             _gradient_of_density,
         ),
+        Misconception(
+            "weights_not_normalised",
+            "Your weights do not sum to 1: the exponentials must be divided by their "
+            "sum over the data points, which a softmax does.",
+            lambda x, data, sigma: (
+                (torch.exp(-_square(x, data) / (2 * sigma**2)) @ data - x) / sigma**2
+            ),
+        ),
+        Misconception(
+            "normalised_over_the_table",
+            "You divide by the sum of the whole table of weights, but they must sum to "
+            "1 for *each* x: sum over dim=1, with keepdim=True.",
+            _one_sum_for_all,
+        ),
+        Misconception(
+            "minus_lost",
+            "The exponent of your weights has lost its minus, so the data points "
+            "*farthest* from x count most: it is −‖x − xₙ‖²/(2σ²).",
+            lambda x, data, sigma: (
+                (torch.softmax(_square(x, data) / (2 * sigma**2), 1) @ data - x)
+                / sigma**2
+            ),
+        ),
+        Misconception(
+            "halved",
+            "You divide the residual by 2σ², but the derivative of the square cancels "
+            "the ½ of the exponent: divide by σ².",
+            lambda x, data, sigma: (
+                (_weights(x, data, sigma) @ data - x) / (2 * sigma**2)
+            ),
+        ),
     ),
     hints=(
         "Differentiate log Σₙ exp(−‖x − xₙ‖²/(2σ²)). What multiplies each (xₙ − x)/σ²?",
         "The weights of the data points are a softmax over n of −‖x − xₙ‖²/(2σ²). "
-        "x[:, None] - data has shape (M, N, D).",
-        "weights @ data, with weights (M, N), is r(x). Subtract x, divide by σ².",
+        "x[:, None] - examples has shape (Q, N, D).",
+        "weights @ examples, with weights (Q, N), is r(x). Subtract x, divide by σ².",
     ),
     tolerance=TOLERANCE,
 )
