@@ -318,6 +318,7 @@ def _download(source: Source, path: Path, size: int, checksum: str) -> bytes:
             except OSError as error:  # no network, no such file, cut short
                 failures.append(f"{mirror}: {type(error).__name__}")
             else:
+                arrived.chmod(0o644)  # others may share this cache
                 os.replace(arrived, path)
                 return content
     raise ConnectionError(_offline(source, path.name, failures))

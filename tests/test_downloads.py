@@ -214,6 +214,9 @@ def test_a_download_is_kept(world):
     want = mnist("test")
     assert sorted(first.asked) == sorted(f"{name}.gz" for name in NAMES[2:])
     assert sorted(os.listdir(first.cache)) == sorted(first.asked)
+    if os.name == "posix":
+        modes = {os.stat(first.cache / file).st_mode & 0o777 for file in first.asked}
+        assert modes == {0o644}, "readable by others who share the cache"
     first.answers.clear()
     again = mnist("test")
     assert torch.equal(want.x, again.x) and torch.equal(want.y, again.y)
