@@ -235,9 +235,9 @@ class _Caller:
         finally:
             torch.default_generator.set_state(state)
         for warning in caught:
-            text_ = str(warning.message).strip().splitlines()[0]
-            if text_ not in self.warned:
-                self.warned.append(text_)
+            said = (str(warning.message).strip().splitlines() or ["no message"])[0]
+            if said not in self.warned:
+                self.warned.append(said)
         for name, value in given.items():
             if not torch.equal(copies[name].detach(), value.detach()):
                 self.changed.add(name)
@@ -250,9 +250,8 @@ class _Caller:
                 f"it returned a {type(out).__name__}; expected one number as a tensor"
                 + wrap.get(type(out), "")
             )
-        out = torch.as_tensor(out)
-        if not out.is_floating_point():
-            out = out.double()
+        if not isinstance(out, Tensor) or not out.is_floating_point():
+            out = torch.as_tensor(out, dtype=torch.float64)
         self.single |= out.dtype != torch.float64
         return out
 
@@ -1310,6 +1309,20 @@ def inspect_loss(
     >>> inspect_loss(loss).equivalents[0]
     'β = 0.5 at σ² = 1, or β = 1 at σ² = ½'
     >>> inspect_loss(loss, sigma2=0.5).ok
+    True
+
+    A loss of your own takes its arguments in another order and returns its terms too:
+    wrap it. Here its β of 4 is meant.
+
+    >>> def mine(out, target, beta):
+    ...     x_hat, mu, log_sigma = out
+    ...     rec = binary_cross_entropy(x_hat, target, reduction="none").sum(1).mean()
+    ...     kl = (0.5 * (mu**2 + (2 * log_sigma).exp() - 1) - log_sigma).sum(1).mean()
+    ...     return rec + beta * kl, rec, kl
+    >>> wrapped = lambda x, x_hat, mu, s: mine((x_hat, mu, s), x, beta=4)[0]
+    >>> inspect_loss(wrapped, latents=8, beta=4).names
+    ['reads_log_sigma']
+    >>> inspect_loss(wrapped, latents=8, beta=4, spread="logsigma").ok
     True
     """
     size = _check_settings(

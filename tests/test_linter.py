@@ -1,6 +1,7 @@
 """The loss linter: published losses, seeded mistakes, right losses in other words."""
 
 import math
+import warnings
 
 import pytest
 import torch
@@ -376,6 +377,9 @@ MISTAKES = {
     "another likelihood than meant": (
         good, dict(likelihood="Gaussian"), "likelihood_differs",
     ),
+    "log σ² where log σ is meant": (
+        good, dict(spread="logsigma"), "reads_log_variance",
+    ),
     "another β than meant": (good, dict(beta=4.0), "beta"),
 }  # fmt: skip
 
@@ -721,6 +725,7 @@ def test_a_constant_loss():
 
 def test_what_torch_warns_of_is_a_note():
     def loss(x, h, m, v):
+        warnings.warn("", stacklevel=1)
         F.mse_loss(h[:, :1], x)  # broadcasts
         return good(x, h, m, v)
 
