@@ -773,11 +773,14 @@ def test_the_batch_reduction(loss, batch):
 
 
 @pytest.mark.parametrize("divide", ["rec", "kl", "both", "neither"])
-def test_sizes_written_out_as_numbers(divide):
+@pytest.mark.parametrize("view", [True, False])
+def test_sizes_written_out_as_numbers(divide, view):
     """Divided by 784, not by a shape: no other size of data tells."""
 
     def loss(x, h, m, v):
-        rec = bce(x.view(-1, 784), h.view(-1, 784)).mean()
+        if view:
+            x, h = x.view(-1, 784), h.view(-1, 784)
+        rec = bce(x, h).mean()
         rec = rec / 784 if divide in ("rec", "both") else rec
         rate = kl(m, v).sum(1).mean()
         return rec + (rate / 784 if divide in ("kl", "both") else rate)
