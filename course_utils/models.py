@@ -17,7 +17,26 @@ def _sizes(**named: int) -> None:
             raise ValueError(f"{name} is {value!r}; expected a whole number from 1")
 
 
-class LinearAutoencoder(nn.Module):
+class EncoderDecoder(nn.Module):
+    """x → z → x̂ by an encoder and a decoder, which the subclass builds."""
+
+    encoder: nn.Module
+    decoder: nn.Module
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        """Map data (N, D) to codes (N, K)."""
+        return self.encoder(x)
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        """Map codes (N, K) to data (N, D)."""
+        return self.decoder(z)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Reconstruct data (N, D)."""
+        return self.decode(self.encode(x))
+
+
+class LinearAutoencoder(EncoderDecoder):
     """x → z → x̂ with one linear map each way.
 
     Parameters
@@ -44,18 +63,6 @@ class LinearAutoencoder(nn.Module):
         _sizes(D=D, K=K)
         self.encoder = nn.Linear(D, K, bias=bias)
         self.decoder = nn.Linear(K, D, bias=bias)
-
-    def encode(self, x: torch.Tensor) -> torch.Tensor:
-        """Map data (N, D) to codes (N, K)."""
-        return self.encoder(x)
-
-    def decode(self, z: torch.Tensor) -> torch.Tensor:
-        """Map codes (N, K) to data (N, D)."""
-        return self.decoder(z)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Reconstruct data (N, D)."""
-        return self.decode(self.encode(x))
 
 
 def mlp(sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
@@ -86,7 +93,7 @@ def mlp(sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU) -> nn.Seque
     return nn.Sequential(*layers[:-1])
 
 
-class Autoencoder(nn.Module):
+class Autoencoder(EncoderDecoder):
     """x → z → x̂ with a multilayer perceptron each way.
 
     The encoder has the hidden sizes in order, the decoder in reverse. Codes and
@@ -125,18 +132,6 @@ class Autoencoder(nn.Module):
         _sizes(**{f"hidden[{place}]": size for place, size in enumerate(hidden)})
         self.encoder = mlp([D, *hidden, K], activation)
         self.decoder = mlp([K, *reversed(hidden), D], activation)
-
-    def encode(self, x: torch.Tensor) -> torch.Tensor:
-        """Map data (N, D) to codes (N, K)."""
-        return self.encoder(x)
-
-    def decode(self, z: torch.Tensor) -> torch.Tensor:
-        """Map codes (N, K) to data (N, D)."""
-        return self.decoder(z)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Reconstruct data (N, D)."""
-        return self.decode(self.encode(x))
 
 
 # --- variational autoencoders -------------------------------------------------------
