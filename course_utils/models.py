@@ -219,7 +219,7 @@ class Passed(NamedTuple):
     z: torch.Tensor
 
 
-class _Likelihood(nn.Module):
+class Likelihood(nn.Module):
     """Turn a decoder's last layer into the parameters of p(x|z)."""
 
     def __init__(
@@ -256,16 +256,17 @@ class _Likelihood(nn.Module):
             self.raw = nn.Parameter(torch.tensor(self.start))
 
     def forward(self, outputs: torch.Tensor) -> Bernoulli | Gaussian:
+        """Read the decoder's outputs as p(x|z)."""
         if self.likelihood == "bernoulli":
             return Bernoulli(outputs)
         if self.noise == "fixed":
             return Gaussian(outputs, outputs.new_tensor(self.start))
         if self.noise == "scalar":
-            return Gaussian(outputs, self._bounded(self.raw))
+            return Gaussian(outputs, self.bounded(self.raw))
         mean, raw = outputs.chunk(2, dim=1)
-        return Gaussian(mean, self._bounded(raw + self.start))
+        return Gaussian(mean, self.bounded(raw + self.start))
 
-    def _bounded(self, raw: torch.Tensor) -> torch.Tensor:
+    def bounded(self, raw: torch.Tensor) -> torch.Tensor:
         """Bend log σ² smoothly so that it stays above the least one."""
         return self.least + torch.logaddexp(raw - self.least, torch.zeros_like(raw))
 
@@ -275,7 +276,7 @@ class _Variational(nn.Module):
 
     encoder: nn.Module
     decoder: nn.Module
-    likelihood: _Likelihood
+    likelihood: Likelihood
     config: dict[str, object]
     K: int
 
@@ -379,7 +380,7 @@ class VAE(_Variational):
         _sizes(D=D, K=K)
         _sizes(**{f"hidden[{place}]": size for place, size in enumerate(hidden)})
         self.K = K
-        self.likelihood = _Likelihood(D, likelihood, noise, sigma, least_sigma)
+        self.likelihood = Likelihood(D, likelihood, noise, sigma, least_sigma)
         self.encoder = mlp([D, *hidden, 2 * K], activation)
         outputs = self.likelihood.outputs
         self.decoder = mlp([K, *reversed(hidden), outputs], activation)
@@ -447,7 +448,7 @@ class ConvVAE(_Variational):
         _sizes(**{"channels[0]": first, "channels[1]": second})
         self.K = K
         D, small = colours * side**2, side // 4
-        self.likelihood = _Likelihood(D, likelihood, noise, sigma, least_sigma)
+        self.likelihood = Likelihood(D, likelihood, noise, sigma, least_sigma)
         maps = colours * self.likelihood.outputs // D
         self.encoder = nn.Sequential(
             nn.Unflatten(1, (colours, side, side)),
@@ -512,7 +513,7 @@ class LinearVAE(_Variational):
         self.logvar = nn.Parameter(torch.zeros(K))
         self.decoder: nn.Linear = nn.Linear(K, D)
         sigma = math.sqrt(sigma2)
-        self.likelihood = _Likelihood(D, "gaussian", "fixed", sigma, sigma)
+        self.likelihood = Likelihood(D, "gaussian", "fixed", sigma, sigma)
         self.config = {"D": D, "K": K, "sigma2": sigma2}
 
     def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -198,14 +198,7 @@ def fit(
     >>> len(history.train)
     3
     """
-    _check_data(x, "x")
-    if validation is not None:
-        _check_data(validation, "validation")
-    for name, count in (("epochs", epochs), ("batch_size", batch_size)):
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise ValueError(f"{name} is {count!r}; expected a whole number from 1")
-    if not 0 < lr < math.inf:
-        raise ValueError(f"lr is {lr}; expected a positive, finite step size")
+    check_settings(x, validation, epochs, batch_size, lr)
     generator = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.Adam(model.parameters(), lr=lr, fused=True)
     history = History()
@@ -223,7 +216,7 @@ def fit(
             totals: dict[str, torch.Tensor] = {}
             order = torch.randperm(len(x), generator=generator)
             for step, rows in enumerate(order.split(batch_size)):
-                terms = _terms(loss(model, x[rows], generator))
+                terms = terms_of(loss(model, x[rows], generator))
                 if not torch.isfinite(terms["loss"]):
                     where = f"in epoch {epoch}, batch {step} (both counted from 0)"
                     cause = _likely_cause(model, terms, lr)
@@ -232,13 +225,13 @@ def fit(
                 optimiser.zero_grad()
                 terms["loss"].backward()
                 optimiser.step()
-                _add(totals, terms, len(rows))
+                add_terms(totals, terms, len(rows))
                 bar.advance()
             means = {name: float(total) / len(x) for name, total in totals.items()}
-            _note(history.train, history.train_terms, means)
+            note_means(history.train, history.train_terms, means)
             if validation is not None:
                 means = evaluate_terms(model, loss, validation, seed)
-                _note(history.validation, history.validation_terms, means)
+                note_means(history.validation, history.validation_terms, means)
             bar.say(f"epoch {epoch + 1}/{epochs}, loss {history.train[-1]:.4g}")
             if run is not None:
                 run.save(history)
@@ -268,10 +261,28 @@ def evaluate_terms(
     was_training = model.training
     model.eval()
     try:
-        terms = _terms(loss(model, x, torch.Generator().manual_seed(seed)))
+        terms = terms_of(loss(model, x, torch.Generator().manual_seed(seed)))
     finally:
         model.train(was_training)
     return {name: float(value) for name, value in terms.items()}
+
+
+def check_settings(
+    x: torch.Tensor,
+    validation: torch.Tensor | None,
+    epochs: int,
+    batch_size: int,
+    lr: float,
+) -> None:
+    """Refuse, with a ValueError, what `fit` cannot train on or with."""
+    _check_data(x, "x")
+    if validation is not None:
+        _check_data(validation, "validation")
+    for name, count in (("epochs", epochs), ("batch_size", batch_size)):
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise ValueError(f"{name} is {count!r}; expected a whole number from 1")
+    if not 0 < lr < math.inf:
+        raise ValueError(f"lr is {lr}; expected a positive, finite step size")
 
 
 def _check_data(x: torch.Tensor, name: str) -> None:
@@ -284,7 +295,7 @@ def _check_data(x: torch.Tensor, name: str) -> None:
 # --- terms --------------------------------------------------------------------------
 
 
-def _terms(value: LossValue) -> Mapping[str, torch.Tensor]:
+def terms_of(value: LossValue) -> Mapping[str, torch.Tensor]:
     """Return what a loss gave as a dict of 0-d tensors that has ``"loss"``."""
     terms = {"loss": value} if isinstance(value, torch.Tensor) else value
     if not isinstance(terms, Mapping) or "loss" not in terms:
@@ -310,18 +321,20 @@ def _terms(value: LossValue) -> Mapping[str, torch.Tensor]:
     return terms
 
 
-def _add(
+def add_terms(
     totals: dict[str, torch.Tensor], terms: Mapping[str, torch.Tensor], count: int
 ) -> None:
+    """Add to the totals of an epoch the means over one batch, times its examples."""
     for name, term in terms.items():
         if name not in totals:
             totals[name] = torch.zeros((), dtype=torch.float64)
         totals[name] += term.detach() * count
 
 
-def _note(
+def note_means(
     losses: list[float], others: dict[str, list[float]], means: dict[str, float]
 ) -> None:
+    """Append an epoch's means to the curve of the loss and those of the other terms."""
     losses.append(means["loss"])
     for name, mean in means.items():
         if name != "loss":

@@ -22,6 +22,7 @@ ORDER = (
     ("checkpoints",),
     ("objectives", "oracles"),
     ("training",),
+    ("ensembles",),
     ("metrics", "linter"),
     ("environment", "plots", "widgets", "atlas"),
     ("exercises",),

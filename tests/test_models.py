@@ -248,7 +248,7 @@ def test_the_bound_is_the_one_of_the_objectives():
     model = VAE(4, 3, (5,), "gaussian", noise="scalar", least_sigma=0.05).double()
     raw = torch.linspace(-20, 20, 9, dtype=torch.float64)
     assert torch.allclose(
-        model.likelihood._bounded(raw), bounded_logvar(raw, 0.05), atol=1e-12
+        model.likelihood.bounded(raw), bounded_logvar(raw, 0.05), atol=1e-12
     )
 
 
