@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from course_utils import checkpoints
-from course_utils.models import Bernoulli
+from course_utils.models import Bernoulli, Gaussian
 from course_utils.objectives import (
     bernoulli_log_prob,
     beta_objective,
@@ -86,6 +86,19 @@ def reconstruction_loss(
     return squared_error(batch, model(batch))
 
 
+def log_likelihood(x: torch.Tensor, x_given_z: Bernoulli | Gaussian) -> torch.Tensor:
+    """Log p(x|z) of data (N, D) under what a VAE decoded, (N,), in nats.
+
+    Examples
+    --------
+    >>> log_likelihood(torch.ones(2, 3), Bernoulli(torch.zeros(2, 3)))
+    tensor([-2.0794, -2.0794])
+    """
+    if isinstance(x_given_z, Bernoulli):
+        return bernoulli_log_prob(x, x_given_z.logits)
+    return gaussian_log_prob(x, x_given_z.mean, x_given_z.logvar)
+
+
 def elbo_loss(
     model: nn.Module,
     batch: torch.Tensor,
@@ -121,11 +134,7 @@ def elbo_loss(
     True
     """
     x_given_z, mu, logvar, _ = model(batch, generator)
-    if isinstance(x_given_z, Bernoulli):
-        log_likelihood = bernoulli_log_prob(batch, x_given_z.logits)
-    else:
-        log_likelihood = gaussian_log_prob(batch, x_given_z.mean, x_given_z.logvar)
-    terms = elbo(log_likelihood, gaussian_kl(mu, logvar))
+    terms = elbo(log_likelihood(batch, x_given_z), gaussian_kl(mu, logvar))
     return {
         "loss": beta_objective(terms, beta).mean(),
         "distortion": terms.distortion.mean(),

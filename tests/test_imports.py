@@ -22,7 +22,7 @@ ORDER = (
     ("checkpoints",),
     ("objectives", "oracles"),
     ("training",),
-    ("ensembles",),
+    ("ensembles", "total_correlation"),
     ("metrics", "linter"),
     ("environment", "plots", "widgets", "atlas"),
     ("exercises",),
