@@ -9,6 +9,7 @@ two.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -154,10 +155,12 @@ def fit_side_by_side(
     histories = [History() for _ in models]
     for epoch in range(epochs):
         order = torch.stack([torch.randperm(len(x), generator=g) for g in orders])
-        totals: dict[str, torch.Tensor] = {}
+        order = order.to(x.device)
+        totals: dict[str, float] = {}
         for step, rows in enumerate(order.split(batch_size, dim=1)):
-            terms = training.terms_of(loss(joined, x[rows.reshape(-1)], noise))
-            if not torch.isfinite(terms["loss"]):
+            batch = x.index_select(0, rows.reshape(-1))
+            terms = training.terms_of(loss(joined, batch, noise))
+            if not math.isfinite(terms["loss"].item()):
                 unstack(joined, models)
                 said = (
                     f"the loss is {terms['loss'].item()} in epoch {epoch}, batch "
@@ -170,7 +173,7 @@ def fit_side_by_side(
             (len(models) * terms["loss"]).backward()
             optimiser.step()
             training.add_terms(totals, terms, rows.shape[1])
-        means = {name: float(total) / len(x) for name, total in totals.items()}
+        means = {name: total / len(x) for name, total in totals.items()}
         if validation is not None:
             unstack(joined, models)
         for model, seed, history in zip(models, seeds, histories, strict=True):

@@ -154,6 +154,7 @@ def fit(
     seed: int = 0,
     progress: bool = False,
     checkpoint: str | Path | None = None,
+    after_epoch: Callable[[History], object] | None = None,
 ) -> History:
     """Train a model in place by minibatch Adam.
 
@@ -183,6 +184,10 @@ def fit(
         moments and all random states are put back (torch's global one too, which
         dropout uses). Model, loss, data and settings must be those of the file;
         ``epochs`` may be larger.
+    after_epoch
+        Called with the history so far after every epoch: to look at the model while it
+        changes. What it draws must not come from torch's global generator if the loss
+        or the model uses that one.
 
     Returns
     -------
@@ -222,11 +227,11 @@ def fit(
     try:
         for epoch in range(len(history.train), epochs):
             model.train()
-            totals: dict[str, torch.Tensor] = {}
-            order = torch.randperm(len(x), generator=generator)
+            totals: dict[str, float] = {}
+            order = torch.randperm(len(x), generator=generator).to(x.device)
             for step, rows in enumerate(order.split(batch_size)):
-                terms = terms_of(loss(model, x[rows], generator))
-                if not torch.isfinite(terms["loss"]):
+                terms = terms_of(loss(model, x.index_select(0, rows), generator))
+                if not math.isfinite(terms["loss"].item()):
                     where = f"in epoch {epoch}, batch {step} (both counted from 0)"
                     cause = _likely_cause(model, terms, lr)
                     said = f"the loss is {terms['loss'].item()} {where}: {cause}"
@@ -236,7 +241,7 @@ def fit(
                 optimiser.step()
                 add_terms(totals, terms, len(rows))
                 bar.advance()
-            means = {name: float(total) / len(x) for name, total in totals.items()}
+            means = {name: total / len(x) for name, total in totals.items()}
             note_means(history.train, history.train_terms, means)
             if validation is not None:
                 means = evaluate_terms(model, loss, validation, seed)
@@ -244,6 +249,8 @@ def fit(
             bar.say(f"epoch {epoch + 1}/{epochs}, loss {history.train[-1]:.4g}")
             if run is not None:
                 run.save(history)
+            if after_epoch is not None:
+                after_epoch(history)
     finally:
         bar.close()
     return history
@@ -297,7 +304,8 @@ def check_settings(
 def _check_data(x: torch.Tensor, name: str) -> None:
     if x.ndim != 2 or len(x) == 0:
         raise ValueError(f"{name} has shape {tuple(x.shape)}; expected (N, D), N ≥ 1")
-    if not x.isfinite().all():
+    # One pass without a copy; a NaN comes out as the least and the largest value.
+    if x.numel() and not all(math.isfinite(v.item()) for v in torch.aminmax(x)):
         raise ValueError(f"{name} holds NaN or infinite values; expected finite data")
 
 
@@ -331,13 +339,11 @@ def terms_of(value: LossValue) -> Mapping[str, torch.Tensor]:
 
 
 def add_terms(
-    totals: dict[str, torch.Tensor], terms: Mapping[str, torch.Tensor], count: int
+    totals: dict[str, float], terms: Mapping[str, torch.Tensor], count: int
 ) -> None:
     """Add to the totals of an epoch the means over one batch, times its examples."""
     for name, term in terms.items():
-        if name not in totals:
-            totals[name] = torch.zeros((), dtype=torch.float64)
-        totals[name] += term.detach() * count
+        totals[name] = totals.get(name, 0.0) + term.item() * count
 
 
 def note_means(

@@ -143,6 +143,43 @@ def test_training_reaches_the_optimum_it_can_reach():
     assert history.train[-1] < 0.1 * history.train[0]
 
 
+def test_after_each_epoch_the_history_so_far_is_shown():
+    seen, x = [], draw()
+    watched, alone = make(), make()
+
+    def look(history):
+        seen.append((list(history.train), list(history.validation), weights(watched)))
+
+    history = fit(
+        watched, noisy_loss, x, validation=x, epochs=3, seed=4, after_epoch=look
+    )
+    want = fit(alone, noisy_loss, x, validation=x, epochs=3, seed=4)
+    assert history == want and torch.equal(weights(watched), weights(alone))
+    for epochs, (train, validation, then) in enumerate(seen, start=1):
+        model = make()
+        fit(model, noisy_loss, x, epochs=epochs, seed=4)
+        assert train == want.train[:epochs]
+        assert validation == want.validation[:epochs]
+        assert torch.equal(then, weights(model))
+    assert len(seen) == 3
+
+
+def test_after_an_epoch_its_checkpoint_is_there(tmp_path):
+    path = tmp_path / "run.safe"
+    settings = {"seed": 4, "checkpoint": path}
+
+    def pause(history):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(make(), noisy_loss, draw(), epochs=3, after_epoch=pause, **settings)
+    resumed, shown = make(), []
+    fit(resumed, noisy_loss, draw(), epochs=3, after_epoch=shown.append, **settings)
+    whole = make()
+    fit(whole, noisy_loss, draw(), epochs=3, seed=4)
+    assert torch.equal(weights(resumed), weights(whole)) and len(shown) == 2
+
+
 # --- the history --------------------------------------------------------------------
 
 
