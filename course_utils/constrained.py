@@ -3,8 +3,8 @@
     minimise distortion(θ, φ)   subject to   rate(φ) ≤ δ,   both averaged over the data.
 
 Its Lagrangian is distortion + β (rate − δ) with β ≥ 0. **Dual ascent** minimises it
-over θ and φ while it raises β where the rate is above δ and lowers it where it is below,
-so β is an answer, not a setting.
+over θ and φ while it raises β where the rate is above δ and lowers it where it is
+below, so β is an answer, not a setting.
 """
 
 from __future__ import annotations
