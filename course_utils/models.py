@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -310,7 +310,7 @@ class _Variational(nn.Module):
         generator: torch.Generator | None = None,
         noise: bool = True,
     ) -> torch.Tensor:
-        """Draw z from the prior N(0, I), then x from p(x|z), (count, D).
+        """Draw z from the prior, then x from p(x|z), (count, D).
 
         Without ``noise`` it returns the mean of p(x|z), which looks smoother and is no
         sample of the model.
@@ -320,11 +320,16 @@ class _Variational(nn.Module):
         ValueError
             If ``count`` is not a whole number from 1.
         """
+        x_given_z = self.decode(self.draw_prior(count, generator))
+        return x_given_z.sample(generator) if noise else x_given_z.mean
+
+    def draw_prior(
+        self, count: int, generator: torch.Generator | None = None
+    ) -> torch.Tensor:
+        """Draw codes from the prior N(0, I), (count, K)."""
         _sizes(count=count)
         dtype = next(self.parameters()).dtype
-        z = torch.randn(count, self.K, generator=generator, dtype=dtype)
-        x_given_z = self.decode(z)
-        return x_given_z.sample(generator) if noise else x_given_z.mean
+        return torch.randn(count, self.K, generator=generator, dtype=dtype)
 
 
 class VAE(_Variational):
@@ -389,6 +394,103 @@ class VAE(_Variational):
             "noise": noise, "sigma": sigma, "least_sigma": least_sigma,
             "activation": activation.__name__,
         }  # fmt: skip
+
+
+class MixturePrior(nn.Module):
+    """A learned prior p(z): a mixture of Gaussians with diagonal covariances.
+
+    log p(z) = log Σ_c π_c N(z; m_c, diag exp(v_c)), in nats. The means m_c start as
+    draws from N(0, I), the variances at 1, the weights π_c equal.
+
+    Parameters
+    ----------
+    K
+        Size of the code.
+    components
+        How many Gaussians; one is N(m, diag exp(v)).
+
+    Raises
+    ------
+    ValueError
+        If a size is not a whole number from 1.
+
+    Examples
+    --------
+    >>> prior = MixturePrior(K=2, components=5)
+    >>> prior.log_prob(torch.zeros(3, 2)).shape, prior.sample(4).shape
+    (torch.Size([3]), torch.Size([4, 2]))
+    """
+
+    def __init__(self, K: int, components: int) -> None:
+        super().__init__()
+        _sizes(K=K, components=components)
+        self.mean = nn.Parameter(torch.randn(components, K))
+        self.logvar = nn.Parameter(torch.zeros(components, K))
+        self.logits = nn.Parameter(torch.zeros(components))
+
+    def log_prob(self, z: torch.Tensor) -> torch.Tensor:
+        """Log-density of codes (N, K), (N,), in nats."""
+        away = (z[:, None] - self.mean) ** 2 * torch.exp(-self.logvar)  # (N, C, K)
+        log_normal = -0.5 * (away + self.logvar + math.log(2 * math.pi)).sum(2)
+        return torch.logsumexp(torch.log_softmax(self.logits, 0) + log_normal, dim=1)
+
+    def sample(
+        self, count: int, generator: torch.Generator | None = None
+    ) -> torch.Tensor:
+        """Draw codes (count, K): first the component, then the code."""
+        _sizes(count=count)
+        weights = torch.softmax(self.logits, 0)
+        chosen = torch.multinomial(
+            weights, count, replacement=True, generator=generator
+        )
+        return reparameterise(self.mean[chosen], self.logvar[chosen], generator)
+
+
+class MixturePriorVAE(VAE):
+    """A VAE whose prior is learned too, a `MixturePrior`; the rest is as in `VAE`.
+
+    Its rate KL(q(z|x) ‖ p(z)) has no closed form: estimate it by log q(z|x) − log p(z)
+    at the drawn z. (J. Tomczak and M. Welling, 2018, learn a mixture of encoded
+    pseudo-inputs instead.)
+
+    Parameters
+    ----------
+    D, K, hidden, likelihood, settings
+        As in `VAE`.
+    components
+        How many Gaussians the prior has.
+
+    Raises
+    ------
+    ValueError
+        As in `VAE`, and if ``components`` is not a whole number from 1.
+
+    Examples
+    --------
+    >>> model = MixturePriorVAE(D=64, K=2, components=5)
+    >>> model.sample(3).shape
+    torch.Size([3, 64])
+    """
+
+    def __init__(
+        self,
+        D: int,
+        K: int,
+        hidden: Sequence[int] = (400,),
+        likelihood: str = "bernoulli",
+        *,
+        components: int,
+        **settings: Any,
+    ) -> None:
+        super().__init__(D, K, hidden, likelihood, **settings)
+        self.prior = MixturePrior(K, components)
+        self.config["components"] = components
+
+    def draw_prior(
+        self, count: int, generator: torch.Generator | None = None
+    ) -> torch.Tensor:
+        """Draw codes from the learned prior, (count, K)."""
+        return self.prior.sample(count, generator)
 
 
 class ConvVAE(_Variational):
