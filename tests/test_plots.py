@@ -14,6 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from scipy import stats
 
 from course_utils import plots
 from course_utils.training import History
@@ -372,3 +373,33 @@ def test_one_epoch_is_seen_and_none_is_named():
     assert ax.lines[0].get_marker() == "o"
     with pytest.raises(ValueError, match="the history is empty; expected at least one"):
         plots.history(History())
+
+
+def test_a_quantile_grid_cuts_the_prior_into_equal_shares():
+    n = 5
+    grid = plots.quantile_grid(n)
+    shares = stats.norm.cdf(grid.numpy().astype(float))
+    places = np.stack(np.meshgrid(np.arange(n), np.arange(n)), axis=2).reshape(-1, 2)
+    want = (places * [1, -1] + [0, n - 1] + 0.5) / n
+    assert np.allclose(shares, want, atol=1e-6)
+
+
+@pytest.mark.parametrize("n", [0, 2.0, True])
+def test_a_quantile_grid_of_no_size_is_refused(n):
+    with pytest.raises(ValueError, match="whole number"):
+        plots.quantile_grid(n)
+
+
+def test_tiles_keep_the_reading_order_and_the_margin():
+    x = torch.arange(6.0)[:, None].expand(6, 4) + 1
+    picture = plots.tiles(x, columns=3, margin=1)
+    assert picture.shape == (8, 12)
+    assert picture[1::4, 1::4].tolist() == [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
+    assert picture[2::4, 2::4].tolist() == [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
+    assert picture.sum() == 4 * 21
+
+
+@pytest.mark.parametrize(("count", "columns"), [(5, 2), (0, 2), (4, 0)])
+def test_tiles_that_fill_no_rows_are_refused(count, columns):
+    with pytest.raises(ValueError, match="do not fill rows"):
+        plots.tiles(torch.zeros(count, 4), columns)
