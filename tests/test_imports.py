@@ -17,12 +17,13 @@ PACKAGE = ROOT / "course_utils"
 # A new module needs a place here.
 ORDER = (
     ("data",),
-    ("downloads",),
+    ("sprites", "downloads"),
+    ("dsprites",),
     ("models",),
     ("checkpoints",),
     ("objectives", "oracles"),
     ("training",),
-    ("ensembles", "total_correlation", "constrained"),
+    ("ensembles", "total_correlation", "constrained", "conditional"),
     ("metrics", "linter"),
     ("environment", "plots", "widgets", "atlas", "elbo_bars"),
     ("exercises",),
