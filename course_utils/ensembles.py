@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from course_utils import training
-from course_utils.models import Gaussian, Likelihood
+from course_utils.models import Gaussian, Likelihood, MixturePrior, mixture_log_prob
 from course_utils.training import History, Loss
 
 
@@ -31,7 +31,7 @@ def stack(models: Sequence[nn.Module]) -> nn.Module:
     ----------
     models
         Models of the same class and sizes, made of ``nn.Linear``, activations, and the
-        likelihoods of `course_utils.models`.
+        likelihoods and priors of `course_utils.models`.
 
     Returns
     -------
@@ -64,10 +64,13 @@ def stack(models: Sequence[nn.Module]) -> nn.Module:
             joined.set_submodule(name, _Linears(alike))
         elif isinstance(module, Likelihood) and module.noise == "scalar":
             joined.set_submodule(name, _Noises(alike))
+        elif isinstance(module, MixturePrior):
+            joined.set_submodule(name, _Priors(alike))
         elif [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
             raise ValueError(
                 f"{name or 'the model'} is a {type(module).__name__} with weights of "
-                "its own; expected weights in Linear layers and learned noise only"
+                "its own; expected weights in Linear layers, learned noise and learned "
+                "priors only"
             )
     return joined
 
@@ -82,7 +85,7 @@ def unstack(joined: nn.Module, models: Sequence[nn.Module]) -> None:
     >>> unstack(stack(pair[::-1]), pair)  # the first gets the weights of the second
     """
     for name, module in joined.named_modules():
-        if isinstance(module, (_Linears, _Noises)):
+        if isinstance(module, (_Linears, _Noises, _Priors)):
             alike: list[Any] = [model.get_submodule(name) for model in models]
             module.give_back(alike)
 
@@ -240,3 +243,26 @@ class _Noises(nn.Module):
     def give_back(self, likelihoods: Sequence[Likelihood]) -> None:
         for place, one in enumerate(likelihoods):
             one.raw.copy_(self.raw[place])
+
+
+class _Priors(nn.Module):
+    """S learned priors: block s of the codes is judged by prior s."""
+
+    def __init__(self, priors: Sequence[MixturePrior]) -> None:
+        super().__init__()
+        self.mean = nn.Parameter(torch.stack([one.mean.detach() for one in priors]))
+        logvars = [one.logvar.detach() for one in priors]
+        self.logvar = nn.Parameter(torch.stack(logvars))  # (S, C, K), as the mean
+        logits = [one.logits.detach() for one in priors]
+        self.logits = nn.Parameter(torch.stack(logits))  # (S, C)
+
+    def log_prob(self, z: torch.Tensor) -> torch.Tensor:
+        """Log-density of codes (S · N, K), (S · N,), each under its own prior."""
+        blocks = z.reshape(len(self.mean), -1, z.shape[1])
+        found = mixture_log_prob(blocks, self.mean, self.logvar, self.logits)
+        return found.reshape(-1)
+
+    def give_back(self, priors: Sequence[MixturePrior]) -> None:
+        for place, prior in enumerate(priors):
+            for name in ("mean", "logvar", "logits"):
+                getattr(prior, name).copy_(getattr(self, name)[place])

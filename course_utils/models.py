@@ -396,6 +396,40 @@ class VAE(_Variational):
         }  # fmt: skip
 
 
+def mixture_log_prob(
+    z: torch.Tensor, mean: torch.Tensor, logvar: torch.Tensor, logits: torch.Tensor
+) -> torch.Tensor:
+    """Log-density of codes under a mixture of diagonal Gaussians, in nats.
+
+    Parameters
+    ----------
+    z
+        Codes (N, K).
+    mean, logvar
+        Of the C components, both (C, K).
+    logits
+        (C,), the weights are their softmax. All four may have a first axis more, for S
+        mixtures at once.
+
+    Returns
+    -------
+    Tensor
+        (N,), or (S, N).
+
+    Examples
+    --------
+    >>> zero = torch.zeros(1, 2)
+    >>> mixture_log_prob(zero, zero, zero, torch.zeros(1))  # −log 2π
+    tensor([-1.8379])
+    """
+    away = z[..., :, None, :] - mean[..., None, :, :]  # (N, C, K)
+    logvar = logvar[..., None, :, :]
+    square = away**2 * torch.exp(-logvar)
+    log_normal = -0.5 * (square + logvar + math.log(2 * math.pi)).sum(-1)
+    weights = torch.log_softmax(logits, -1)[..., None, :]
+    return torch.logsumexp(weights + log_normal, -1)
+
+
 class MixturePrior(nn.Module):
     """A learned prior p(z): a mixture of Gaussians with diagonal covariances.
 
@@ -430,9 +464,7 @@ class MixturePrior(nn.Module):
 
     def log_prob(self, z: torch.Tensor) -> torch.Tensor:
         """Log-density of codes (N, K), (N,), in nats."""
-        away = (z[:, None] - self.mean) ** 2 * torch.exp(-self.logvar)  # (N, C, K)
-        log_normal = -0.5 * (away + self.logvar + math.log(2 * math.pi)).sum(2)
-        return torch.logsumexp(torch.log_softmax(self.logits, 0) + log_normal, dim=1)
+        return mixture_log_prob(z, self.mean, self.logvar, self.logits)
 
     def sample(
         self, count: int, generator: torch.Generator | None = None

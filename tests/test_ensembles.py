@@ -7,7 +7,13 @@ import torch
 from torch import nn
 
 from course_utils import ensembles, training
-from course_utils.models import VAE, Autoencoder, ConvVAE, LinearVAE
+from course_utils.models import (
+    VAE,
+    Autoencoder,
+    ConvVAE,
+    LinearVAE,
+    MixturePriorVAE,
+)
 
 SEEDS = (3, 1, 4)
 
@@ -174,3 +180,40 @@ def test_seeds_and_settings_are_checked():
         ensembles.fit_side_by_side(autoencoders(), loss, data(), seeds=[0, 1], epochs=1)
     with pytest.raises(ValueError, match="epochs is 0"):
         ensembles.fit_side_by_side(autoencoders(), loss, data(), seeds=SEEDS, epochs=0)
+
+
+# --- learned priors -----------------------------------------------------------------
+
+
+def test_joined_priors_are_the_priors_side_by_side_and_go_back():
+    models = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        models.append(MixturePriorVAE(7, 2, hidden=(6,), components=4))
+        models[-1].prior.logits.data += torch.randn(4)
+        models[-1].prior.logvar.data += torch.randn(4, 2)
+    z = torch.randn(15, 2)
+    want = torch.cat(
+        [m.prior.log_prob(rows) for m, rows in zip(models, z.split(5), strict=True)]
+    )
+    joined = ensembles.stack(models)
+    assert torch.allclose(joined.prior.log_prob(z), want, atol=1e-5)
+    with torch.no_grad():
+        joined.prior.mean += 1
+    before = models[1].prior.mean.detach().clone()
+    ensembles.unstack(joined, models)
+    assert torch.allclose(models[1].prior.mean, before + 1)
+
+
+def test_a_learned_prior_learns_side_by_side():
+    def loss(model, batch, generator):
+        return -model.prior.log_prob(batch[:, :2]).mean()
+
+    models = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        models.append(MixturePriorVAE(7, 2, hidden=(6,), components=3))
+    alone = [training.evaluate(model, loss, data()) for model in models]
+    ensembles.fit_side_by_side(models, loss, data(), seeds=(0, 1), epochs=40, lr=0.05)
+    after = [training.evaluate(model, loss, data()) for model in models]
+    assert all(a < b - 0.5 for a, b in zip(after, alone, strict=True))
