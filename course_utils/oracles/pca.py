@@ -8,19 +8,7 @@ from __future__ import annotations
 
 import torch
 
-
-def _covariance_checked(cov: torch.Tensor) -> torch.Tensor:
-    if cov.ndim != 2 or cov.shape[0] != cov.shape[1] or len(cov) == 0:
-        raise ValueError(
-            f"cov has shape {tuple(cov.shape)}; expected (D, D) with D ≥ 1"
-        )
-    if not cov.isfinite().all():
-        raise ValueError("cov holds NaN or infinite values; expected finite ones")
-    # Rounding in a product such as A Σ Aᵀ is of the size of the largest entry, however
-    # small the entry itself is.
-    if (cov - cov.T).abs().max() > 1e-5 * cov.abs().max():
-        raise ValueError("cov is not symmetric; expected a covariance matrix")
-    return cov
+from course_utils.oracles._checks import checked_covariance
 
 
 def _latents_checked(K: int, D: int) -> int:
@@ -88,7 +76,7 @@ def principal_axes(cov: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     >>> principal_axes(torch.diag(torch.tensor([1.0, 3.0])))[0]
     tensor([3., 1.])
     """
-    eigenvalues, axes = torch.linalg.eigh(_covariance_checked(cov))
+    eigenvalues, axes = torch.linalg.eigh(checked_covariance(cov))
     return eigenvalues.flip(0), axes.flip(1)
 
 
@@ -191,7 +179,7 @@ def linear_loss(
     >>> linear_loss(encoder, encoder.T, cov)
     tensor(3.)
     """
-    D = len(_covariance_checked(cov))
+    D = len(checked_covariance(cov))
     K = len(encoder) if encoder.ndim else 0
     if encoder.shape != (K, D) or decoder.shape != (D, K):
         raise ValueError(

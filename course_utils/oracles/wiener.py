@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import torch
 
+from course_utils.oracles._checks import checked_covariance
+
 
 def wiener_filter(cov: torch.Tensor, sigma: float) -> torch.Tensor:
     """Return the linear map that denoises best, A = Σ(Σ + σ²I)⁻¹.
@@ -43,7 +45,7 @@ def wiener_filter(cov: torch.Tensor, sigma: float) -> torch.Tensor:
     tensor([[0.7500, 0.0000],
             [0.0000, 0.5000]])
     """
-    _check_covariance(cov)
+    checked_covariance(cov)
     _check_sigma(sigma)
     noisy = cov + sigma**2 * torch.eye(len(cov), dtype=cov.dtype)
     # A (Σ + σ²I) = Σ, and both are symmetric: (Σ + σ²I) Aᵀ = Σ.
@@ -80,7 +82,7 @@ def linear_denoising_loss(
     >>> linear_denoising_loss(torch.eye(3), 2 * torch.eye(3), sigma=0.5)
     tensor(0.7500)
     """
-    _check_covariance(cov)
+    checked_covariance(cov)
     _check_sigma(sigma, zero_allowed=True)
     if A.shape != cov.shape:
         raise ValueError(
@@ -123,7 +125,7 @@ def best_linear_loss(cov: torch.Tensor, sigma: float, K: int) -> torch.Tensor:
     >>> best_linear_loss(torch.diag(torch.tensor([3.0, 1.0])), sigma=1.0, K=1)
     tensor(1.7500)
     """
-    _check_covariance(cov)
+    checked_covariance(cov)
     _check_sigma(sigma, zero_allowed=True)
     if isinstance(K, bool) or not isinstance(K, int) or K < 0:
         raise ValueError(f"K is {K!r}; expected a whole number of at least 0")
@@ -174,7 +176,7 @@ def conditional_mean(
     >>> conditional_mean(torch.tensor([[2.0, 9.0]]), seen, torch.zeros(2), cov)
     tensor([[2., 1.]])
     """
-    _check_covariance(cov)
+    checked_covariance(cov)
     D = len(cov)
     if x.ndim != 2 or x.shape[1] != D or mean.shape != (D,):
         raise ValueError(
@@ -192,15 +194,6 @@ def conditional_mean(
     filled = x.clone()
     filled[:, missing] = mean[missing] + (x[:, seen] - mean[seen]) @ gain.T
     return filled
-
-
-def _check_covariance(cov: torch.Tensor) -> None:
-    if cov.ndim != 2 or cov.shape[0] != cov.shape[1]:
-        raise ValueError(f"cov has shape {tuple(cov.shape)}; expected (D, D)")
-    if not cov.isfinite().all():
-        raise ValueError("cov holds NaN or infinite values; expected finite numbers")
-    if not torch.allclose(cov, cov.T, rtol=1e-4, atol=1e-6 * float(cov.abs().max())):
-        raise ValueError("cov is not symmetric; expected a covariance matrix")
 
 
 def _check_sigma(sigma: float, zero_allowed: bool = False) -> None:
