@@ -18,7 +18,6 @@ PACKAGE = ROOT / "course_utils"
 ORDER = (
     ("data",),
     ("sprites", "downloads"),
-    ("dsprites",),
     ("models",),
     ("checkpoints",),
     ("objectives", "oracles"),
