@@ -181,6 +181,20 @@ def reparameterise(
     return mu + torch.exp(0.5 * logvar) * eps
 
 
+def kept_above(raw: torch.Tensor, least: float) -> torch.Tensor:
+    """Bend any numbers smoothly so that they stay above the least one.
+
+    ``least + softplus(raw − least)``: its slope is between 0 and 1, and far above
+    ``least`` it is ``raw`` itself.
+
+    Examples
+    --------
+    >>> kept_above(torch.tensor([-5.0, 0.0, 5.0]), least=0.0)
+    tensor([0.0067, 0.6931, 5.0067])
+    """
+    return least + torch.logaddexp(raw - least, torch.zeros_like(raw))
+
+
 class Bernoulli(NamedTuple):
     """p(x|z) of pixels that are 0 or 1, from the logits of 1, (N, D)."""
 
@@ -268,7 +282,7 @@ class Likelihood(nn.Module):
 
     def bounded(self, raw: torch.Tensor) -> torch.Tensor:
         """Bend log σ² smoothly so that it stays above the least one."""
-        return self.least + torch.logaddexp(raw - self.least, torch.zeros_like(raw))
+        return kept_above(raw, self.least)
 
 
 class _Variational(nn.Module):

@@ -17,6 +17,8 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional
 
+from course_utils.models import kept_above
+
 LEAST_SIGMA = 0.01  # of pixels in [0, 1]: a little over two of 256 grey levels
 
 
@@ -280,8 +282,7 @@ def bounded_logvar(raw: torch.Tensor, least_sigma: float = LEAST_SIGMA) -> torch
         raise ValueError(
             f"least_sigma is {least_sigma}; expected a positive, finite number"
         )
-    least = 2 * math.log(least_sigma)
-    return least + torch.logaddexp(raw - least, torch.zeros_like(raw))
+    return kept_above(raw, 2 * math.log(least_sigma))
 
 
 # --- bounds on log p(x) -------------------------------------------------------------
