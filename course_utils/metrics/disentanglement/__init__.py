@@ -1,0 +1,79 @@
+"""Five metrics of disentanglement, and what they say of codes whose answer is known.
+
+Two inputs serve all of them (see `codes`): a table of codes z (N, K) beside their
+factors (N, F) for MIG, SAP and DCI; a function from factors to codes for the β-VAE and
+FactorVAE scores. Each docstring states its estimator.
+"""
+
+from course_utils.metrics.disentanglement.answers import (
+    CODES,
+    SCORES,
+    SPRITES,
+    Answer,
+    as_text,
+    hadamard,
+    known_answers,
+    known_code,
+    on_sample,
+    random_rotation,
+)
+from course_utils.metrics.disentanglement.codes import (
+    draw_factors,
+    from_table,
+    live_units,
+    unrelated,
+)
+from course_utils.metrics.disentanglement.fixed_factor import (
+    beta_vae_score,
+    factor_vae_score,
+)
+from course_utils.metrics.disentanglement.importances import (
+    DCI,
+    completeness,
+    dci,
+    disentanglement,
+)
+from course_utils.metrics.disentanglement.information import (
+    bin_codes,
+    chance_information,
+    default_bins,
+    entropies,
+    information_gap,
+    information_matrix,
+    mig,
+    mutual_information,
+)
+from course_utils.metrics.disentanglement.separability import sap, sap_matrix
+
+__all__ = [
+    "CODES",
+    "DCI",
+    "SCORES",
+    "SPRITES",
+    "Answer",
+    "as_text",
+    "beta_vae_score",
+    "bin_codes",
+    "chance_information",
+    "completeness",
+    "dci",
+    "default_bins",
+    "disentanglement",
+    "draw_factors",
+    "entropies",
+    "factor_vae_score",
+    "from_table",
+    "hadamard",
+    "information_gap",
+    "information_matrix",
+    "known_answers",
+    "known_code",
+    "live_units",
+    "mig",
+    "mutual_information",
+    "on_sample",
+    "random_rotation",
+    "sap",
+    "sap_matrix",
+    "unrelated",
+]
