@@ -18,6 +18,7 @@ PACKAGE = ROOT / "course_utils"
 ORDER = (
     ("data",),
     ("sprites", "downloads"),
+    ("dsprites",),
     ("models",),
     ("checkpoints",),
     ("objectives", "oracles"),
