@@ -39,6 +39,15 @@ def kl_by_entropies(p, q):
     return -torch.special.entr(p).sum(1) - torch.special.xlogy(p, q).sum(1)
 
 
+def kl_by_categoricals(p, q):
+    p, q = (torch.distributions.Categorical(probs=probs) for probs in (p, q))
+    return torch.distributions.kl_divergence(p, q)
+
+
+def kl_by_nansum(p, q):
+    return (p * (p / q).log()).nansum(dim=1)
+
+
 def kl_by_nan_to_num(p, q):
     return torch.nan_to_num(p * (p / q).log(), nan=0.0, posinf=math.inf).sum(1)
 
@@ -117,6 +126,10 @@ def lme_by_hand(values):
     return (largest + (values - largest).exp().mean(0, keepdim=True).log()).squeeze(0)
 
 
+def lme_by_shifting_first(values):
+    return torch.logsumexp(values - math.log(len(values)), 0)
+
+
 def lme_by_scipy(values):
     S = len(values)
     return torch.tensor(special.logsumexp(values.numpy(), axis=0, b=1 / S))
@@ -161,6 +174,8 @@ RIGHT = {
         kl_by_loops,
         kl_by_entropies,
         kl_by_nan_to_num,
+        kl_by_nansum,
+        kl_by_categoricals,
     ),
     "gaussian_kl_pair": (
         pair_by_formula,
@@ -174,6 +189,7 @@ RIGHT = {
         lme_by_logsumexp,
         lme_by_hand,
         lme_by_scipy,
+        lme_by_shifting_first,
         lme_by_adding_one_at_a_time,
     ),
     "importance_estimate": (

@@ -707,6 +707,10 @@ def _error(values: Tensor) -> Tensor:
     return values.std() / math.sqrt(len(values))
 
 
+def _mean_and_error(values: Tensor) -> Estimate:
+    return values.mean(), _error(values)
+
+
 def _sorted(log_p: Tensor, log_q: Tensor) -> Estimate:
     return monte_carlo_kl(log_p.sort().values, log_q.sort().values)
 
@@ -837,6 +841,19 @@ MONTE_CARLO_KL = Exercise(
             "The densities were averaged before the logarithm: KL is the mean of the "
             "log-ratios, not the logarithm of a ratio of means.",
             _ratio_of_means,
+        ),
+        Misconception(
+            "extra_term",
+            "You averaged (r − 1) − log r with r = q/p: without bias if both densities "
+            "are normalised, and less noisy when they are close. Asked for is the "
+            "plain mean of log p − log q.",
+            _mc(lambda ratio: _mean_and_error(torch.expm1(-ratio) + ratio)),
+        ),
+        Misconception(
+            "outputs_swapped",
+            "Both numbers are right and in the wrong order: the estimate comes first, "
+            "then its standard error.",
+            _mc(lambda ratio: (_error(ratio), ratio.mean())),
         ),
         Misconception(
             "errors_added",
@@ -1171,6 +1188,12 @@ IMPORTANCE_ESTIMATE = Exercise(
             "The weights were divided by their sum before the mean was taken: then the "
             "mean is 1/S whatever p(x) is. Normalise for the sample size only.",
             _both(lambda log_joint, log_q: _normalised(log_joint, log_q).mean(0).log()),
+        ),
+        Misconception(
+            "outputs_swapped",
+            "The two outputs are in the wrong order: the estimate of log p(x) comes "
+            "first, then the effective sample size.",
+            lambda log_joint, log_q: importance_estimate(log_joint, log_q)[::-1],
         ),
         Misconception(
             "size_upside_down",
