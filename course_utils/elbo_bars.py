@@ -308,6 +308,7 @@ class ElboBars:
             )
             curves.set(title=name, xlabel="z", ylim=(0, self._peak))
             draw_stacks(stacks, self.parts(mu, logvar))
+        axes[1, 0].set_ylim(0, 1.06 * max(self.parts(*q[1:]).left for q in qs))
         axes[0, 0].set_ylabel("density")
         axes[1, 0].set_ylabel("nats")
         handles, labels = axes[0, 0].get_legend_handles_labels()
@@ -328,11 +329,12 @@ def draw_stacks(ax: Any, part: Parts) -> None:
             place, height, 0.9, bottom, facecolor="white", hatch=hatch,
             edgecolor=COLOURS[colour], linewidth=1.2,
         )  # fmt: skip
-        if height > 0.04 * part.left:
+        if height > 0.05 * part.left:
+            apart = "\n" if height > 0.3 * part.left else " "
             ax.text(
-                place, bottom + height / 2, f"{name}\n{height:.2f}", ha="center",
-                va="center", fontsize=7.5, linespacing=0.95,
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
+                place, bottom + height / 2, f"{name}{apart}{height:.2f}", ha="center",
+                va="center", fontsize=7, linespacing=0.95,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
             )  # fmt: skip
     ax.axhline(part.left, color="black", linestyle="--", linewidth=0.8)
     ax.set_xticks([])
