@@ -308,6 +308,16 @@ def test_a_grey_pixel_is_the_share_that_is_inside(size, fine):
         assert ((picture > 0) & (picture < 1)).sum() > 20
 
 
+def test_a_grey_pixel_counts_its_64_points():
+    """Points in every pixel, also in those that are not looked at more closely."""
+    factors = random_factors(3, seed=1)
+    x = render(factors, 32, "grey").reshape(-1, 32, 32).numpy()
+    points = grid_points(8 * 32, 32)
+    for picture, row in zip(x, factors.tolist(), strict=True):
+        cells = inside(row, 32, points).reshape(32, 8, 32, 8)
+        assert (picture == cells.mean((1, 3))).all()
+
+
 def test_grey_at_a_pixel_boundary():
     """An upright square whose edges cut known shares off the outermost pixels."""
     picture = one("square", x=0, y=0)  # edges at 16.5 ± 10.88 pixels: 5.62 and 27.38
