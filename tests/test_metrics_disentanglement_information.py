@@ -149,7 +149,7 @@ def test_equal_values_share_a_bin():
 @pytest.mark.parametrize("binning", ["mass", "width"])
 def test_a_constant_unit_tells_nothing(binning):
     factors = grid(3, 4, repeat=5)
-    jitter = 0.1 + 1e-9 * factors[:, 0]  # rounding that happens to follow a factor
+    jitter = 0.1 + 1e-9 * factors[:, 0].double()  # follows a factor
     z = torch.stack([factors[:, 1], torch.full_like(jitter, 7.0), jitter], dim=1)
     information = information_matrix(z.double(), factors, binning=binning)
     assert not information[1:].any() and information[0, 1] > 1

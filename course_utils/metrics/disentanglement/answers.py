@@ -3,6 +3,27 @@
 The codes are made of the factors themselves, so nothing is trained. A metric is worth
 reading once one has seen it at its best, at chance, and on codes that hold all factors
 but mix them.
+
+What `known_answers` says by default (95 % over 20 new seeds, 8 for DCI), for codes that
+score 1 (MIG: 0.99) before they are rotated:
+
+=====================  ========  ================  ================
+score                  chance    Hadamard-rotated  randomly rotated
+=====================  ========  ================  ================
+β-VAE                  0.20      0.20 ± 0.01       0.88 ± 0.03
+FactorVAE              0.20      0.20 ± 0.01       0.79 ± 0.05
+MIG                    0.00      0.00              0.07 ± 0.02
+SAP                    0.00      0.00              0.18 ± 0.03
+DCI disentanglement    0.00      0.01              0.44 ± 0.07
+DCI completeness       0.00      0.01              0.39 ± 0.04
+DCI informativeness    -0.08     0.73 ± 0.01       0.88 ± 0.02
+=====================  ========  ================  ================
+
+So the β-VAE and FactorVAE scores hardly fall under a random rotation. Under a Hadamard
+matrix they fall to chance: each factor has the same share in every unit, so that fixing
+any one of them changes all units alike. DCI's informativeness is about all units
+together, which lose nothing by a rotation; it falls because the trees of a forest cut
+along the axes.
 """
 
 from __future__ import annotations
