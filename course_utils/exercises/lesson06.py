@@ -239,6 +239,10 @@ def _not_averaged(f_values: Tensor, z: Tensor, mu: Tensor, logvar: Tensor) -> Pa
     return f_values[..., None] * score_mu, f_values[..., None] * score_logvar
 
 
+def _with_baseline(f_values: Tensor, z: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
+    return score_gradient(f_values - f_values.mean(0), z, mu, logvar)
+
+
 def _swapped(f_values: Tensor, z: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
     g_mu, g_logvar = score_gradient(f_values, z, mu, logvar)
     return g_logvar, g_mu
@@ -348,6 +352,12 @@ SCORE_GRADIENT = Exercise(
             "not_averaged",
             "These are the estimates of the single samples: average over dim 0.",
             _not_averaged,
+        ),
+        Misconception(
+            "with_baseline",
+            "You subtracted the mean of f over the same samples, which shrinks the "
+            "gradient by (S − 1)/S. Use f as it is; section 7 builds a fair baseline.",
+            _with_baseline,
         ),
         Misconception(
             "swapped",
