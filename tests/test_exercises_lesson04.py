@@ -205,6 +205,10 @@ def forward_by_reading_the_docs_too_fast(p, q):
     return torch.nn.functional.kl_div(p, q, reduction="none").sum(1)
 
 
+def jeffreys(p, q):
+    return ((p - q) * (p / q).log()).sum(1)
+
+
 def half_protected(p, q):
     return (torch.special.xlogy(p, p) - p * q.log()).sum(1)
 
@@ -254,6 +258,7 @@ def prior_draws_forgotten(log_joint, log_q):
             "torch_in_reading_order",
         ),
         ("kl_discrete", half_protected, "both_zero"),
+        ("kl_discrete", jeffreys, "both_ways_in_one"),
         ("kl_discrete", nan_by_a_product, "zero_times_infinity"),
         ("gaussian_kl_pair", variance_as_sigma, "log_sigma"),
         ("gaussian_kl_pair", doubled, "half_dropped"),

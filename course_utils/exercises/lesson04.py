@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -89,6 +90,16 @@ def _all_pairs(generator: torch.Generator) -> list[Arguments]:
     ]
 
 
+def _right_values(
+    text: str, points: float, probes: Callable[[torch.Generator], list[Arguments]]
+) -> Criterion:
+    def test(trial: Trial) -> None:
+        for p, q in probes(trial.generator):
+            trial.expect_close(trial.call(p, q), trial.reference(p, q))
+
+    return Criterion(text, points, test)
+
+
 def _infinite_where_it_should(trial: Trial) -> None:
     for p, q in _zeros_in_q(trial.generator):
         got, want = trial.call(p, q), trial.reference(p, q)
@@ -122,6 +133,9 @@ def _kinds(_arguments: Arguments, value: Tensor) -> tuple[Tensor, ...]:
     return value.nan_to_num(0.0, 0.0, 0.0), signs, value.isnan().to(value.dtype)
 
 
+Wrong = Callable[[Tensor, Tensor], Tensor]
+
+
 def _swapped_discrete(p: Tensor, q: Tensor) -> Tensor:
     return kl_discrete(q, p)
 
@@ -132,6 +146,14 @@ def _wrong_sign(p: Tensor, q: Tensor) -> Tensor:
 
 def _zero_times_infinity(p: Tensor, q: Tensor) -> Tensor:
     return (p * (p / q).log()).sum(1)
+
+
+def _product(change: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Wrong:
+    """Build a wrong version on products with logarithms, which are NaN at 0 log 0.
+
+    ``change`` gets the terms of KL(p ‖ q), those of KL(q ‖ p), and p, all (N, A).
+    """
+    return lambda p, q: change(p * (p / q).log(), q * (q / p).log(), p)
 
 
 def _skips_zeros_of_q(p: Tensor, q: Tensor) -> Tensor:
@@ -202,6 +224,24 @@ def _small_number(size: float, clip: bool) -> Callable[[Tensor, Tensor], Tensor]
     return wrong
 
 
+PRODUCTS: dict[str, Wrong] = {  # the same mistakes, by those who also meet 0 log 0
+    "swapped": _product(lambda forward, backward, p: backward.sum(1)),
+    "wrong_sign": _product(lambda forward, backward, p: -forward.sum(1)),
+    "bits": _product(lambda forward, backward, p: forward.sum(1) / math.log(2)),
+    "mean_over_symbols": _product(lambda forward, backward, p: forward.mean(1)),
+    "absolute_terms": _product(lambda forward, backward, p: forward.abs().sum(1)),
+    "both_ways": _product(lambda forward, backward, p: (forward + backward).sum(1) / 2),
+    "both_ways_added": _product(
+        lambda forward, backward, p: (forward + backward).sum(1)
+    ),
+    "summed_over_batch": _product(
+        lambda forward, backward, p: forward.sum().expand(len(p))
+    ),
+    "mean_over_batch": _product(
+        lambda forward, backward, p: forward.sum(1).mean().expand(len(p))
+    ),
+}
+
 HIDDEN_INFINITY = (
     "A small number keeps the logarithm finite where q = 0 < p: the answer there "
     "depends "
@@ -212,6 +252,120 @@ KL_DIV = (
     "argument is the *logarithm* of q, and its second is p, for KL(p ‖ q)."
 )
 
+KL_MISTAKES = (
+    Misconception(
+        "swapped",
+        "This is KL(q ‖ p): the weights in KL(p ‖ q) are p, and p stands on top of "
+        "the fraction.",
+        _swapped_discrete,
+    ),
+    Misconception(
+        "wrong_sign",
+        "The sign is flipped: the sum is Σ p log(p/q), with p on top. It comes out "
+        "positive.",
+        _wrong_sign,
+    ),
+    Misconception(
+        "zero_times_infinity",
+        "Where p = 0 you compute 0 · log 0 = 0 · (−∞), which is NaN in floating "
+        "point. The term is 0 there: use torch.special.xlogy or torch.where.",
+        _zero_times_infinity,
+    ),
+    Misconception(
+        "skips_zeros_of_q",
+        "Terms with q = 0 are left out. That is right only where p = 0 too; where "
+        "q = 0 < p the model calls impossible what happens, and KL is infinite.",
+        _skips_zeros_of_q,
+    ),
+    Misconception(
+        "bits",
+        "These are bits (log to base 2): this course counts nats, with the natural "
+        "logarithm.",
+        _bits,
+    ),
+    Misconception(
+        "mean_over_symbols",
+        "You averaged over the alphabet: the expectation under p is the *sum* of p "
+        "times the logarithm; p is the weight already.",
+        _mean_over_symbols,
+    ),
+    Misconception(
+        "without_weights",
+        "The log-ratios are added without weights: an expectation under p weighs "
+        "each by its p.",
+        _without_weights,
+    ),
+    Misconception(
+        "absolute_terms",
+        "The absolute value of each term was taken: terms with p < q *are* "
+        "negative, and they belong in the sum. Only the sum is at least 0.",
+        _absolute_terms,
+    ),
+    Misconception(
+        "cross_entropy",
+        "This is the cross-entropy −Σ p log q = H(p) + KL(p ‖ q): the entropy of p "
+        "is still in it.",
+        _cross_entropy,
+    ),
+    Misconception(
+        "entropy_difference",
+        "This is H(q) − H(p): both logarithms are weighted by p, also that of q.",
+        _entropy_difference,
+    ),
+    Misconception(
+        "both_ways",
+        "The two directions were put together (a symmetric divergence of its own, "
+        "Jeffreys'): asked for is KL(p ‖ q) alone.",
+        _both_ways,
+    ),
+    Misconception(
+        "both_ways_added",
+        "The two directions were put together (a symmetric divergence of its own, "
+        "Jeffreys'): asked for is KL(p ‖ q) alone.",
+        lambda p, q: 2 * _both_ways(p, q),
+    ),
+    Misconception(
+        "both_ways_in_one",
+        "The two directions were put together (a symmetric divergence of its own, "
+        "Jeffreys'): asked for is KL(p ‖ q) alone.",
+        lambda p, q: ((p - q) * (p / q).log()).sum(1),
+    ),
+    Misconception(
+        "summed_over_batch",
+        "All rows were added to one number: sum over the alphabet only (dim 1), "
+        "one "
+        "divergence for each row.",
+        _one_number_for_all,
+    ),
+    Misconception(
+        "mean_over_batch",
+        "All rows were averaged to one number: sum over the alphabet only (dim 1), "
+        "one divergence for each row.",
+        _one_mean_for_all,
+    ),
+    Misconception(
+        "both_zero",
+        "Where p = q = 0 this computes 0 · log 0, which is NaN in floating point "
+        "(torch's kl_div does so too). The term is 0 there: use "
+        "torch.special.xlogy for both parts.",
+        _product_of_zeros,
+    ),
+    Misconception("torch_without_log", KL_DIV, _torch_without_log),
+    Misconception("torch_in_reading_order", KL_DIV, _torch_in_reading_order),
+    Misconception(
+        "torch_swapped",
+        "kl_div(p.log(), q) is KL(q ‖ p): its *second* argument is the "
+        "distribution "
+        "that gives the weights.",
+        _torch_swapped,
+    ),
+    *(
+        Misconception(f"{word}_{size:g}", HIDDEN_INFINITY, _small_number(size, clip))
+        for size in (1e-6, 1e-8, 1e-9, 1e-10, 1e-12)
+        for word, clip in (("added", False), ("clipped", True))
+    ),
+)
+
 KL_DISCRETE = Exercise(
     name="kl_discrete",
     title="the divergence of two distributions on a finite alphabet",
@@ -219,113 +373,18 @@ KL_DISCRETE = Exercise(
     returns="(N,) divergences in nats",
     probes=_all_pairs,
     criteria=(
-        agrees("right where all probabilities are positive", 3.0, _positive_pairs),
-        agrees("counts 0 log 0 as 0", 1.0, _zeros_in_p),
+        _right_values(
+            "right where all probabilities are positive", 3.0, _positive_pairs
+        ),
+        _right_values("counts 0 log 0 as 0", 1.0, _zeros_in_p),
         Criterion("infinite where q = 0 < p", 1.0, _infinite_where_it_should),
         Criterion("0 for p = q, positive otherwise", 1.0, _zero_for_equals),
     ),
-    misconceptions=(
-        Misconception(
-            "swapped",
-            "This is KL(q ‖ p): the weights in KL(p ‖ q) are p, and p stands on top of "
-            "the fraction.",
-            _swapped_discrete,
-        ),
-        Misconception(
-            "wrong_sign",
-            "The sign is flipped: the sum is Σ p log(p/q), with p on top. It comes out "
-            "positive.",
-            _wrong_sign,
-        ),
-        Misconception(
-            "zero_times_infinity",
-            "Where p = 0 you compute 0 · log 0 = 0 · (−∞), which is NaN in floating "
-            "point. The term is 0 there: use torch.special.xlogy or torch.where.",
-            _zero_times_infinity,
-        ),
-        Misconception(
-            "skips_zeros_of_q",
-            "Terms with q = 0 are left out. That is right only where p = 0 too; where "
-            "q = 0 < p the model calls impossible what happens, and KL is infinite.",
-            _skips_zeros_of_q,
-        ),
-        Misconception(
-            "bits",
-            "These are bits (log to base 2): this course counts nats, with the natural "
-            "logarithm.",
-            _bits,
-        ),
-        Misconception(
-            "mean_over_symbols",
-            "You averaged over the alphabet: the expectation under p is the *sum* of p "
-            "times the logarithm; p is the weight already.",
-            _mean_over_symbols,
-        ),
-        Misconception(
-            "without_weights",
-            "The log-ratios are added without weights: an expectation under p weighs "
-            "each by its p.",
-            _without_weights,
-        ),
-        Misconception(
-            "absolute_terms",
-            "The absolute value of each term was taken: terms with p < q *are* "
-            "negative, and they belong in the sum. Only the sum is at least 0.",
-            _absolute_terms,
-        ),
-        Misconception(
-            "cross_entropy",
-            "This is the cross-entropy −Σ p log q = H(p) + KL(p ‖ q): the entropy of p "
-            "is still in it.",
-            _cross_entropy,
-        ),
-        Misconception(
-            "entropy_difference",
-            "This is H(q) − H(p): both logarithms are weighted by p, also that of q.",
-            _entropy_difference,
-        ),
-        Misconception(
-            "both_ways",
-            "This is the average of the two directions (a symmetric divergence of its "
-            "own, Jeffreys'): asked for is KL(p ‖ q) alone.",
-            _both_ways,
-        ),
-        Misconception(
-            "summed_over_batch",
-            "All rows were added to one number: sum over the alphabet only (dim 1), "
-            "one "
-            "divergence for each row.",
-            _one_number_for_all,
-        ),
-        Misconception(
-            "mean_over_batch",
-            "All rows were averaged to one number: sum over the alphabet only (dim 1), "
-            "one divergence for each row.",
-            _one_mean_for_all,
-        ),
-        Misconception(
-            "both_zero",
-            "Where p = q = 0 this computes 0 · log 0, which is NaN in floating point "
-            "(torch's kl_div does so too). The term is 0 there: use "
-            "torch.special.xlogy for both parts.",
-            _product_of_zeros,
-        ),
-        Misconception("torch_without_log", KL_DIV, _torch_without_log),
-        Misconception("torch_in_reading_order", KL_DIV, _torch_in_reading_order),
-        Misconception(
-            "torch_swapped",
-            "kl_div(p.log(), q) is KL(q ‖ p): its *second* argument is the "
-            "distribution "
-            "that gives the weights.",
-            _torch_swapped,
-        ),
-        *(
-            Misconception(
-                f"{word}_{size:g}", HIDDEN_INFINITY, _small_number(size, clip)
-            )
-            for size in (1e-6, 1e-8, 1e-9, 1e-10, 1e-12)
-            for word, clip in (("added", False), ("clipped", True))
-        ),
+    misconceptions=KL_MISTAKES
+    + tuple(
+        replace(item, name=f"{item.name}_by_products", wrong=PRODUCTS[item.name])
+        for item in KL_MISTAKES
+        if item.name in PRODUCTS
     ),
     hints=(
         "KL(p ‖ q) is an expectation under p. Write the sum over the alphabet first, "
@@ -837,6 +896,11 @@ MONTE_CARLO_KL = Exercise(
         Misconception("weighted_sum", WEIGHED_TWICE, _weighted_sum),
         Misconception("weighted_by_softmax", WEIGHED_TWICE, _weighted_by_softmax),
         Misconception(
+            "ratio_of_logs",
+            "The logarithms were divided: log(p/q) is log p *minus* log q.",
+            lambda log_p, log_q: _mean_and_error(log_p / log_q),
+        ),
+        Misconception(
             "ratio_of_means",
             "The densities were averaged before the logarithm: KL is the mean of the "
             "log-ratios, not the logarithm of a ratio of means.",
@@ -1038,8 +1102,8 @@ def importance_estimate(log_joint: Tensor, log_q: Tensor) -> Estimate:
     --------
     >>> log_joint = torch.tensor([[1.0], [3.0]]).log()
     >>> log_p, size = importance_estimate(log_joint, torch.zeros(2, 1))
-    >>> log_p.exp(), size
-    (tensor([2.0000]), tensor([1.6000]))
+    >>> round(log_p.exp().item(), 4), round(size.item(), 4)
+    (2.0, 1.6)
     """
     log_w = log_joint - log_q
     twice, squares = 2 * torch.logsumexp(log_w, 0), torch.logsumexp(2 * log_w, 0)
@@ -1231,6 +1295,12 @@ IMPORTANCE_ESTIMATE = Exercise(
             "The second output is 1 / Σ w² with weights that do not add to 1: divide "
             "them by their sum first.",
             _both(size=lambda a, b: 1 / (_weights(a, b) ** 2).sum(0)),
+        ),
+        Misconception(
+            "size_of_log_weights",
+            "The effective sample size is computed from the *logarithms* of the "
+            "weights: take exp first (after subtracting the largest).",
+            _both(size=lambda a, b: (a - b).sum(0) ** 2 / ((a - b) ** 2).sum(0)),
         ),
         Misconception(
             "size_not_squared",
