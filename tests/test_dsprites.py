@@ -119,6 +119,14 @@ def test_damaged_unpacked_pictures_are_made_anew(cache, tmp_path, damage):
     assert packed.read_bytes() == content
 
 
+def test_unpacked_pictures_of_another_shape_are_made_anew(cache, tmp_path):
+    path = write(tmp_path / "own")
+    dsprites(path.parent)
+    (packed,) = (cache / "dsprites").iterdir()
+    np.save(packed, np.zeros((600, 31), np.uint8))
+    assert torch.equal(dsprites(path.parent)[:].x, SPRITES[:].x)
+
+
 # --- where it is looked for ---------------------------------------------------------
 
 
@@ -219,6 +227,15 @@ def test_a_file_cut_short_is_named(cache, tmp_path):
         dsprites(path.parent)
 
 
+def test_bytes_after_the_last_picture_are_noticed(cache, tmp_path):
+    path = write(tmp_path / "own", imgs=None)
+    np.save(tmp_path / "imgs.npy", IMGS)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("imgs.npy", (tmp_path / "imgs.npy").read_bytes() + b"0")
+    with pytest.raises(ValueError, match="imgs goes on after its last picture"):
+        dsprites(path.parent)
+
+
 @pytest.mark.parametrize("compressed", [True, False])
 def test_one_changed_bit_is_noticed(cache, tmp_path, compressed):
     """The zip holds a checksum of each array; the last pixel too may be wrong."""
@@ -233,7 +250,7 @@ def test_one_changed_bit_is_noticed(cache, tmp_path, compressed):
     )  # fmt: skip
     content[start + info.compress_size - (1 if not compressed else 40)] ^= 1
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"cut short or no npz|above 1|goes on after"):
+    with pytest.raises(ValueError, match="cut short or no npz file|above 1"):
         dsprites(path.parent)
     assert os.listdir(cache / "dsprites") == []
 
