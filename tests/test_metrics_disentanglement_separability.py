@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.stats import norm
 from sklearn.linear_model import LinearRegression
 
 from course_utils.metrics.disentanglement.separability import sap, sap_matrix
@@ -64,6 +65,16 @@ def test_rare_classes_count_as_much_as_frequent_ones():
     v = torch.stack([rare, torch.arange(1000) % 2], dim=1)
     blind = sap_matrix(rand(1000, 1), v, categorical=(0,))
     assert blind[0, 0] < 0.15  # not 0.9, which guessing class 0 would reach
+
+
+def test_a_threshold_between_two_normal_classes_in_closed_form():
+    """One standard deviation apart: half-way, each recall is Φ(1/2), rare or not."""
+    rare = (torch.arange(20_000) % 20 == 0).long()
+    v = torch.stack([rare, torch.arange(20_000) // 2 % 2], dim=1)
+    z = rare[:, None] + rand(20_000, 6)  # six units that differ by their noise
+    expected = 2 * norm.cdf(0.5) - 1
+    found = sap_matrix(z, v, categorical=(0,))[:, 0].mean()
+    assert found == pytest.approx(expected, abs=0.04)
 
 
 def test_units_are_judged_on_rows_that_the_tree_has_not_seen():

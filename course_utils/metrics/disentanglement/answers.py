@@ -299,8 +299,9 @@ def known_answers(
     ----------
     metric : str or callable
         One of ``SCORES`` (``"beta-VAE"``, ``"FactorVAE"``, ``"MIG"``, ``"SAP"``,
-        ``"DCI"``), or ``score(represent, levels, seed)`` returning a float or floats by
-        name. `on_sample` makes one of a metric of a table.
+        ``"DCI"``; the last two take factor 0, the shape, as one without order), or
+        ``score(represent, levels, seed)`` returning a float or floats by name.
+        `on_sample` makes one of a metric of a table.
     levels : sequence of int, (F,)
         Number of levels of each factor; by default those of dSprites without its
         colour.
