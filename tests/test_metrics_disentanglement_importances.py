@@ -127,6 +127,16 @@ def test_classes_without_an_order_are_classified():
     assert scores.informativeness == pytest.approx(1, abs=1e-6)
 
 
+def test_lasso_adds_up_what_tells_each_class():
+    """One unit a class: all three matter alike, and together the class is known."""
+    v = grid(3, 4, repeat=100)
+    z = torch.cat([torch.nn.functional.one_hot(v[:, 0]), v[:, 1:]], dim=1).double()
+    scores = dci(z, v, categorical=(0,), estimator="lasso")
+    shares = scores.importance[:, 0] / scores.importance[:, 0].sum()
+    np.testing.assert_allclose(shares, [1 / 3, 1 / 3, 1 / 3, 0], atol=0.03)
+    assert scores.informativeness > 0.99
+
+
 def test_guessing_the_most_frequent_class_informs_of_nothing():
     rare = torch.tensor([0] * 450 + [1] * 50)
     v = torch.stack([rare, torch.arange(500) % 2], dim=1)
