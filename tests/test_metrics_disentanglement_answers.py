@@ -259,6 +259,14 @@ def test_chance_draws_factors_anew_where_one_is_held_fixed():
     assert answer.mean == 1 and answer.chance_mean < 0.25
 
 
+def test_each_seed_is_handed_on():
+    def told(represent, levels, seed):
+        return seed
+
+    (answer,) = known_answers(told, levels=(3, 4), units=2, names=("perfect",))
+    assert len(set(answer.values)) == 5 and answer.values == answer.chance
+
+
 def test_the_table_is_the_same_each_time():
     arguments = {"levels": (3, 4), "units": 4, "seeds": (0, 1)}
     assert known_answers("FactorVAE", **arguments) == known_answers(
