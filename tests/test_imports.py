@@ -25,6 +25,7 @@ ORDER = (
     ("training",),
     ("ensembles", "total_correlation", "constrained", "conditional"),
     ("metrics", "linter"),
+    ("sweeps",),
     ("environment", "plots", "widgets", "atlas", "elbo_bars"),
     ("exercises",),
     ("limits", "progress"),
