@@ -1,0 +1,588 @@
+"""Exercises of lesson 09: a step of dual ascent, the KKT conditions, β for a rate."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from course_utils.exercises.base import (
+    Arguments,
+    Criterion,
+    Exercise,
+    Misconception,
+    Refused,
+    Trial,
+    agrees,
+)
+from course_utils.oracles import rate_distortion
+
+
+def _between(generator: torch.Generator, low: float, high: float) -> float:
+    return low + (high - low) * float(torch.rand((), generator=generator))
+
+
+# --- dual_step ----------------------------------------------------------------------
+
+
+def dual_step(beta: float, rate: float, delta: float, step: float) -> float:
+    """Projected gradient ascent: β + step · (rate − δ), but never below 0."""
+    return max(0.0, beta + step * (rate - delta))
+
+
+def _too_high(generator: torch.Generator) -> Arguments:
+    delta = _between(generator, 1.5, 4.0)
+    rate = delta + _between(generator, 1.2, 3.0)
+    beta = _between(generator, 0.6, 2.0)
+    return (beta, rate, delta, _between(generator, 0.2, 0.7))
+
+
+def _too_low(generator: torch.Generator) -> Arguments:
+    delta = _between(generator, 2.5, 4.0)
+    rate = delta - _between(generator, 0.6, 1.4)
+    return (_between(generator, 2.0, 3.0), rate, delta, _between(generator, 0.2, 0.6))
+
+
+def _far_too_high(generator: torch.Generator) -> Arguments:
+    """So far that a step the wrong way would end below 0."""
+    delta = _between(generator, 1.0, 2.0)
+    rate = delta + _between(generator, 2.0, 3.0)
+    return (_between(generator, 0.1, 0.4), rate, delta, _between(generator, 0.3, 0.6))
+
+
+def _hits_zero(generator: torch.Generator) -> Arguments:
+    delta = _between(generator, 3.0, 5.0)
+    rate = delta - _between(generator, 1.5, 2.5)
+    return (_between(generator, 0.1, 0.4), rate, delta, _between(generator, 0.4, 0.8))
+
+
+def _steps(generator: torch.Generator) -> list[Arguments]:
+    return [*_inside(generator), _hits_zero(generator)]
+
+
+def _inside(generator: torch.Generator) -> list[Arguments]:
+    return [_too_high(generator), _too_low(generator), _far_too_high(generator)]
+
+
+def _stops_at_zero(trial: Trial) -> None:
+    arguments = trial.probes()[-1]
+    got = float(trial.call(*arguments))
+    if got != 0.0:
+        raise Refused(
+            f"with a small β and a rate far below δ the step gives {got:.3g}, expected "
+            "exactly 0: β may not become negative, and 0 is allowed."
+        )
+    beta, rate, delta, step = trial.probes()[0]
+    if float(trial.call(beta, rate, delta, step)) <= beta:
+        raise Refused("with a rate above δ, β must rise.")
+
+
+def _rests_at_the_solution(trial: Trial) -> None:
+    beta, _, delta, step = trial.probes()[0]
+    trial.expect_close(
+        trial.call(beta, delta, delta, step), beta, "where the rate is δ, β must rest"
+    )
+    if float(trial.call(beta, delta + 1.0, delta, step)) <= beta:
+        raise Refused("with a rate one nat above δ, β must rise.")
+
+
+DUAL_STEP = Exercise(
+    name="dual_step",
+    title="one step of dual ascent",
+    reference=dual_step,
+    returns="the new β, a number",
+    probes=_steps,
+    criteria=(
+        agrees("moves by step times what the rate exceeds δ", 3.0, _inside),
+        Criterion("never below 0", 1.0, _stops_at_zero),
+        Criterion("rests where the rate is δ", 1.0, _rests_at_the_solution),
+    ),
+    misconceptions=(
+        Misconception(
+            "not_projected",
+            "β can become negative here, and a negative β *pays* for breaking the "
+            "constraint: take the larger of 0 and the step.",
+            lambda b, r, d, s: b + s * (r - d),
+        ),
+        Misconception(
+            "descends",
+            "The sign is turned round: where the rate is above δ this lowers β, and "
+            "the rate grows further. It is gradient *ascent* on the Lagrangian.",
+            lambda b, r, d, s: max(0.0, b - s * (r - d)),
+        ),
+        Misconception(
+            "descends_unprojected",
+            "The sign is turned round, and nothing keeps β at 0 or above.",
+            lambda b, r, d, s: b - s * (r - d),
+        ),
+        Misconception(
+            "excess_clamped",
+            "You clamp the excess, not β: then β never falls again, even where the "
+            "rate is far below δ.",
+            lambda b, r, d, s: b + s * max(0.0, r - d),
+        ),
+        Misconception(
+            "absolute_excess",
+            "With the absolute value β rises on both sides of δ.",
+            lambda b, r, d, s: b + s * abs(r - d),
+        ),
+        Misconception(
+            "forgets_beta",
+            "The old β is missing: a step goes from where you are.",
+            lambda b, r, d, s: max(0.0, s * (r - d)),
+        ),
+        Misconception(
+            "no_delta",
+            "δ is missing: compare the rate with δ. Without it β rises for ever.",
+            lambda b, r, d, s: max(0.0, b + s * r),
+        ),
+        Misconception(
+            "log_scale",
+            "This moves log β. It is a fine method too, but never reaches 0; the task "
+            "is the projected step on β itself.",
+            lambda b, r, d, s: b * math.exp(s * (r - d)),
+        ),
+        Misconception(
+            "multiplied",
+            "This multiplies β by the step: from β = 0 it could never get away. Add "
+            "step · (rate − δ).",
+            lambda b, r, d, s: max(0.0, b * (1 + s * (r - d))),
+        ),
+        Misconception(
+            "slackness",
+            "This follows β (rate − δ), the product of complementary slackness. The "
+            "derivative of the Lagrangian in β is rate − δ alone.",
+            lambda b, r, d, s: b + s * b * (r - d),
+        ),
+        Misconception(
+            "at_least_one",
+            "β is kept at 1 or above: nothing forbids a β below 1. The constraint is "
+            "β ≥ 0.",
+            lambda b, r, d, s: max(1.0, b + s * (r - d)),
+        ),
+        Misconception(
+            "no_step",
+            "The step size is missing: multiply the excess rate − δ by step.",
+            lambda b, r, d, s: max(0.0, b + (r - d)),
+        ),
+    ),
+    hints=(
+        "The Lagrangian is distortion + β (rate − δ). What is its derivative in β?",
+        "Ascent goes along that derivative: beta + step * (rate − delta).",
+        "Then project onto β ≥ 0: max(0.0, …).",
+    ),
+)
+
+
+# --- kkt ----------------------------------------------------------------------------
+
+
+def kkt(
+    slope_distortion: Tensor,
+    slope_rate: Tensor,
+    rate: float,
+    beta: float,
+    delta: float,
+) -> Tensor:
+    """How far a point is from stationarity, primal, dual feasibility, slackness."""
+    stationarity = (slope_distortion + beta * slope_rate).abs().max()
+    others = [max(0.0, rate - delta), max(0.0, -beta), abs(beta * (rate - delta))]
+    return torch.cat([stationarity[None], torch.tensor(others).to(stationarity)])
+
+
+def _points(generator: torch.Generator) -> list[Arguments]:
+    drawn: list[Arguments] = []
+    for size, beta_sign, rate_sign in ((5, 1, 1), (4, 1, -1), (3, -1, 1), (6, -1, -1)):
+        slopes = torch.randn(2, size, generator=generator, dtype=torch.float64)
+        delta = _between(generator, 1.5, 3.0)
+        rate = delta + rate_sign * _between(generator, 0.3, 1.2)
+        beta = beta_sign * _between(generator, 0.3, 2.0)
+        steepest = -_between(generator, 4.0, 7.0)  # and downwards
+        slopes[0, 0] = steepest - beta * slopes[1, 0]
+        drawn.append((slopes[0], slopes[1], rate, beta, delta))
+    return drawn
+
+
+def _zero_at_a_solution(trial: Trial) -> None:
+    slope = torch.tensor([1.5, -0.6, 2.1], dtype=torch.float64)
+    got = trial.call(-2.0 * slope, slope, 1.5, 2.0, 1.5)
+    trial.expect_close(got, torch.zeros(4).double(), "where all four conditions hold")
+    # Inactive: the rate is below δ, β is 0, the distortion is at its minimum.
+    got = trial.call(0 * slope, slope, 0.5, 0.0, 1.5)
+    trial.expect_close(
+        got, torch.zeros(4).double(), "where the constraint does not bind and β is 0"
+    )
+    away = trial.call(*trial.probes()[2])
+    if float(away.abs().max()) == 0:
+        raise Refused("away from the solution something must differ from 0.")
+
+
+def _never_negative(trial: Trial) -> None:
+    for arguments in trial.probes():
+        got = trial.call(*arguments)
+        if float(got.min()) < 0:
+            raise Refused(
+                f"a residual is {float(got.min()):.3g}: it is a size, at least 0."
+            )
+        if float(got[0]) == 0:
+            raise Refused("the slopes do not cancel here: stationarity is not 0.")
+
+
+def _stationarity(d: Tensor, r: Tensor, beta: float) -> Tensor:
+    return (d + beta * r).abs().max()
+
+
+def _four(first: Tensor, *rest: float) -> Tensor:
+    return torch.stack([first, *[first.new_tensor(value) for value in rest]])
+
+
+KKT = Exercise(
+    name="kkt",
+    title="the four conditions as numbers",
+    reference=kkt,
+    returns="(4,) residuals, all at least 0",
+    probes=_points,
+    criteria=(
+        agrees("the four residuals", 3.0),
+        Criterion("all 0 at a solution, binding or not", 1.0, _zero_at_a_solution),
+        Criterion("none below 0", 1.0, _never_negative),
+    ),
+    misconceptions=(
+        Misconception(
+            "minus_beta",
+            "Stationarity has a minus: the Lagrangian is distortion **plus** "
+            "β (rate − δ), because both are minimised.",
+            lambda d, r, rate, b, delta: _four(
+                _stationarity(d, r, -b),
+                max(0.0, rate - delta),
+                max(0.0, -b),
+                abs(b * (rate - delta)),
+            ),
+        ),
+        Misconception(
+            "beta_on_distortion",
+            "β weighs the distortion here. It multiplies the *rate* only.",
+            lambda d, r, rate, b, delta: _four(
+                (b * d + r).abs().max(),
+                max(0.0, rate - delta),
+                max(0.0, -b),
+                abs(b * (rate - delta)),
+            ),
+        ),
+        Misconception(
+            "no_beta",
+            "Stationarity without β: only at β = 1 do the slopes add up to 0.",
+            lambda d, r, rate, b, delta: _four(
+                (d + r).abs().max(),
+                max(0.0, rate - delta),
+                max(0.0, -b),
+                abs(b * (rate - delta)),
+            ),
+        ),
+        Misconception(
+            "wrong_side",
+            "Primal feasibility is turned round: a rate *below* δ is allowed and costs "
+            "nothing; one above δ is what is measured.",
+            lambda d, r, rate, b, delta: _four(
+                _stationarity(d, r, b),
+                max(0.0, delta - rate),
+                max(0.0, -b),
+                abs(b * (rate - delta)),
+            ),
+        ),
+        Misconception(
+            "equality",
+            "You demand rate = δ. The constraint is rate ≤ δ: below δ the primal "
+            "residual is 0.",
+            lambda d, r, rate, b, delta: _four(
+                _stationarity(d, r, b),
+                abs(rate - delta),
+                max(0.0, -b),
+                abs(b * (rate - delta)),
+            ),
+        ),
+        Misconception(
+            "primal_not_clamped",
+            "rate − δ is negative where the constraint holds with room to spare: the "
+            "residual there is 0, so take max(0, rate − δ).",
+            lambda d, r, rate, b, delta: _four(
+                _stationarity(d, r, b),
+                rate - delta,
+                max(0.0, -b),
+                abs(b * (rate - delta)),
+            ),
+        ),
+        Misconception(
+            "dual_wrong_sign",
+            "Dual feasibility is β ≥ 0: its residual is max(0, −β), and a positive β "
+            "breaks nothing.",
+            lambda d, r, rate, b, delta: _four(
+                _stationarity(d, r, b),
+                max(0.0, rate - delta),
+                max(0.0, b),
+                abs(b * (rate - delta)),
+            ),
+        ),
+        Misconception(
+            "slackness_without_beta",
+            "Complementary slackness is a *product*: β (rate − δ) = 0. One factor may "
+            "differ from 0 if the other is 0.",
+            lambda d, r, rate, b, delta: _four(
+                _stationarity(d, r, b),
+                max(0.0, rate - delta),
+                max(0.0, -b),
+                abs(rate - delta),
+            ),
+        ),
+        Misconception(
+            "slackness_signed",
+            "Slackness keeps its sign here: return its size.",
+            lambda d, r, rate, b, delta: _four(
+                _stationarity(d, r, b),
+                max(0.0, rate - delta),
+                max(0.0, -b),
+                b * (rate - delta),
+            ),
+        ),
+        Misconception(
+            "slackness_clamped",
+            "You clamp the product at 0 from below: β (rate − δ) < 0, a price paid for "
+            "a constraint that does not bind, breaks slackness too. Take its size.",
+            lambda d, r, rate, b, delta: _four(
+                _stationarity(d, r, b),
+                max(0.0, rate - delta),
+                max(0.0, -b),
+                max(0.0, b * (rate - delta)),
+            ),
+        ),
+        Misconception(
+            "stationarity_signed",
+            "The largest slope may be a negative one: take the largest *size*, "
+            ".abs().max().",
+            lambda d, r, rate, b, delta: _four(
+                (d + b * r).max(),
+                max(0.0, rate - delta),
+                max(0.0, -b),
+                abs(b * (rate - delta)),
+            ),
+        ),
+        Misconception(
+            "stationarity_summed",
+            "Slopes of opposite sign cancel in a sum: stationarity must hold for every "
+            "parameter, so take the largest size.",
+            lambda d, r, rate, b, delta: _four(
+                (d + b * r).sum().abs(),
+                max(0.0, rate - delta),
+                max(0.0, -b),
+                abs(b * (rate - delta)),
+            ),
+        ),
+        Misconception(
+            "sizes_first",
+            "You added the sizes of the slopes. They have to cancel: add first, then "
+            "take sizes.",
+            lambda d, r, rate, b, delta: _four(
+                (d.abs() + b * r.abs()).abs().max(),
+                max(0.0, rate - delta),
+                max(0.0, -b),
+                abs(b * (rate - delta)),
+            ),
+        ),
+    ),  # fmt: skip
+    hints=(
+        "One number for each condition, in the order of the text. Which of them are "
+        "equations, and which are inequalities?",
+        "An inequality that holds has the residual 0: max(0, rate − δ), max(0, −β).",
+        "An equation's residual is a size: the largest |slope of distortion + β · "
+        "slope of rate|, and |β (rate − δ)|.",
+    ),
+)
+
+
+# --- beta_for_rate ------------------------------------------------------------------
+
+
+def beta_for_rate(variances: Tensor, sigma2: float, delta: float) -> float:
+    """β whose optimum has the rate δ, with one latent for each of the variances."""
+    return rate_distortion.beta_for_rate(variances, len(variances), sigma2, delta)
+
+
+def _worlds(generator: torch.Generator) -> list[Arguments]:
+    """Variances in falling order, and a δ for which 2 of 5, 3 of 4, 1 of 6 are used."""
+    drawn: list[Arguments] = []
+    for size, used in ((5, 2), (4, 3), (6, 1)):
+        steps = 0.5 + torch.rand(size, generator=generator, dtype=torch.float64)
+        variances = 6 * torch.exp(-steps.cumsum(0))
+        share = _between(generator, 0.3, 0.7)
+        log_level = share * variances[used - 1].log()
+        log_level = log_level + (1 - share) * variances[used].log()
+        delta = 0.5 * (variances[:used].log() - log_level).sum()
+        drawn.append((variances, _between(generator, 0.2, 0.7), float(delta)))
+    return drawn
+
+
+def _everything_used(trial: Trial) -> None:
+    variances, sigma2, _ = trial.probes()[0]
+    level = 0.5 * float(variances[-1])
+    delta = 0.5 * float((variances / level).log().sum())
+    trial.expect_close(
+        trial.call(variances, sigma2, delta), level / sigma2, "with all latents active"
+    )
+
+
+def _only_the_product_counts(trial: Trial) -> None:
+    variances, sigma2, delta = trial.probes()[1]
+    one = float(trial.call(variances, sigma2, delta))
+    other = float(trial.call(variances, 2 * sigma2, delta))
+    trial.expect_close(
+        2 * other, one, "βσ² must not change when σ² doubles, so β halves"
+    )
+    if not one > 0:
+        raise Refused(f"β is {one:.3g}, expected a positive number.")
+
+
+def _level_of(variances: Tensor, delta: float, used: int) -> float:
+    return math.exp((float(variances[:used].log().sum()) - 2 * delta) / used)
+
+
+def _used(variances: Tensor, delta: float) -> int:
+    for used in range(1, len(variances) + 1):
+        level = _level_of(variances, delta, used)
+        if used == len(variances) or level >= float(variances[used]):
+            return used
+    raise AssertionError("the loop ends above")
+
+
+def _right_level(variances: Tensor, delta: float) -> float:
+    return _level_of(variances, delta, _used(variances, delta))
+
+
+def _all_active(variances: Tensor, sigma2: float, delta: float) -> float:
+    return _level_of(variances, delta, len(variances)) / sigma2
+
+
+def _first_only(variances: Tensor, sigma2: float, delta: float) -> float:
+    return _level_of(variances, delta, 1) / sigma2
+
+
+def _without_half(variances: Tensor, sigma2: float, delta: float) -> float:
+    return _right_level(variances, delta / 2) / sigma2
+
+
+def _the_level(variances: Tensor, sigma2: float, delta: float) -> float:
+    return _right_level(variances, delta)
+
+
+def _times_sigma2(variances: Tensor, sigma2: float, delta: float) -> float:
+    return _right_level(variances, delta) * sigma2
+
+
+def _by_sigma(variances: Tensor, sigma2: float, delta: float) -> float:
+    return _right_level(variances, delta) / math.sqrt(sigma2)
+
+
+def _one_too_many(variances: Tensor, sigma2: float, delta: float) -> float:
+    used = _used(variances, delta) + 1
+    return _level_of(variances, delta, used) / sigma2
+
+
+def _not_divided(variances: Tensor, sigma2: float, delta: float) -> float:
+    used = _used(variances, delta)
+    return math.exp(float(variances[:used].log().sum()) - 2 * delta) / sigma2
+
+
+def _delta_each(variances: Tensor, sigma2: float, delta: float) -> float:
+    return _right_level(variances, delta * _used(variances, delta)) / sigma2
+
+
+def _log_returned(variances: Tensor, sigma2: float, delta: float) -> float:
+    return math.log(_right_level(variances, delta) / sigma2)
+
+
+def _inverse(variances: Tensor, sigma2: float, delta: float) -> float:
+    return sigma2 / _right_level(variances, delta)
+
+
+BETA_FOR_RATE = Exercise(
+    name="beta_for_rate",
+    title="the β that spends exactly δ nats",
+    reference=beta_for_rate,
+    returns="β, a number",
+    probes=_worlds,
+    criteria=(
+        agrees("β from δ, with some latents idle", 3.0),
+        Criterion("and with every latent active", 1.0, _everything_used),
+        Criterion("only the product βσ² matters", 1.0, _only_the_product_counts),
+    ),
+    misconceptions=(
+        Misconception(
+            "all_active",
+            "All directions were taken to be active. Where λ lies below the level, "
+            "½ log λ/(βσ²) is negative and its latent is idle: leave it out, and solve "
+            "again.",
+            _all_active,
+        ),
+        Misconception(
+            "first_only",
+            "Only the first direction spends here. Others may lie above the level too.",
+            _first_only,
+        ),
+        Misconception(
+            "without_half",
+            "The ½ of ½ log λ/(βσ²) was lost: the sum of logarithms is 2δ.",
+            _without_half,
+        ),
+        Misconception(
+            "the_level",
+            "This is the level βσ²: divide it by σ².",
+            _the_level,
+        ),
+        Misconception(
+            "times_sigma2",
+            "The level is βσ², so β is the level *divided* by σ².",
+            _times_sigma2,
+        ),
+        Misconception(
+            "by_sigma",
+            "You divided by σ. The argument is σ², and so is the divisor.",
+            _by_sigma,
+        ),
+        Misconception(
+            "one_too_many",
+            "One direction too many is counted as active: its variance lies below the "
+            "level that comes out.",
+            _one_too_many,
+        ),
+        Misconception(
+            "not_divided",
+            "With j active directions the level appears j times in the sum: divide by "
+            "j before you exponentiate.",
+            _not_divided,
+        ),
+        Misconception(
+            "delta_each",
+            "δ is the budget of all latents together, not of each one.",
+            _delta_each,
+        ),
+        Misconception(
+            "log_returned",
+            "This is log β: exponentiate the logarithm of the level first.",
+            _log_returned,
+        ),
+        Misconception(
+            "inverse",
+            "This is 1/β: a larger budget δ must make the price β smaller.",
+            _inverse,
+        ),
+    ),
+    hints=(
+        "If you knew how many directions, j, are active, the sum of their rates would "
+        "be one equation for one unknown, the level βσ².",
+        "½ Σ_{i ≤ j} log λ_i − (j/2) log level = δ. Solve for the level.",
+        "Try j = 1, 2, …: right is the first j whose level is at least λ_{j+1} (or "
+        "j = K). Then β = level / sigma2.",
+    ),
+)
+
+EXERCISES = (DUAL_STEP, KKT, BETA_FOR_RATE)
