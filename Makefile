@@ -1,6 +1,6 @@
 # `make` alone lists what can be made. Written for GNU make 3.81 and newer.
 .DEFAULT_GOAL := help
-.PHONY: help lab test notebooks workbook bench lint format lock clean setup
+.PHONY: help lab test notebooks workbook sweeps bench lint format lock clean setup
 
 SHELL := /bin/sh
 PY := .venv/bin/python
@@ -23,6 +23,9 @@ notebooks: setup ## execute the lessons in place (one of them with LESSON=03)
 
 workbook: setup ## make or refresh the learner's copies in workbook/
 	@$(PY) -m course_utils.authoring workbook
+
+sweeps: setup ## train what is missing of the sweeps that lessons load (WORKERS=2)
+	@$(PY) tools/sweeps.py $(WORKERS)
 
 bench: setup ## time training against plain loops, on MNIST (5 minutes; BENCH_ARGS='...')
 	@$(PY) tools/bench.py $(BENCH_ARGS)

@@ -15,7 +15,7 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,7 +43,7 @@ SCORES = (
     "beta-VAE score",
 )
 DRAWS = 8  # of z for each test picture, in the distortion
-LEAST = 0.05  # a unit whose mean varies less does not vote in the FactorVAE score
+LEAST = 0.05  # variance of the mean over the grid up to which a unit is unused
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,9 @@ class Sweep:
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     size: int = 32
     shapes: tuple[str, ...] = ("square", "ellipse", "heart")
-    scales: int = 4
-    orientations: tuple[float, ...] = (0.0,)
-    positions: int = 16
+    scales: int | tuple[float, ...] = 4
+    orientations: int | tuple[float, ...] = (0.0,)
+    positions: int | tuple[float, ...] = 16
     K: int = 6
     hidden: tuple[int, ...] = (64,)
     epochs: int = 40
@@ -118,7 +118,7 @@ class Sweep:
             self.size,
             shapes=self.shapes,
             scales=self.scales,
-            orientations=list(self.orientations),
+            orientations=self.orientations,
             positions=self.positions,
         )
 
@@ -156,8 +156,9 @@ class Entry:
     scores
         A number for each of `SCORES`. Distortion and rate are those of the test part,
         in nats a picture, the distortion as a mean over 8 draws of z. All others are of
-        the means of q(z|x) on the whole grid, with the default estimators; FactorVAE
-        without the units whose mean varies by less than 0.05.
+        the means of q(z|x) on the whole grid, with the default estimators. A unit of
+        which the mean has a variance of at most 0.05 over the grid counts as unused and
+        is held at 0 (see `used_means`).
     kl
         KL of each unit, mean over the test part, (K,), in nats. Their sum is the rate.
     gaps
@@ -178,8 +179,16 @@ class Entry:
 
 # --- the sweep of the lessons -------------------------------------------------------
 
+# Half of the positions in either direction: from end to end two sprites may not overlap
+# at all, and a network of this size then bends the way between them over several units.
 SWEEPS = {
-    "sprites": Sweep(name="sprites"),
+    "sprites": Sweep(
+        name="sprites",
+        betas=(1.0, 2.0, 4.0, 8.0, 16.0),
+        positions=tuple(0.25 + place / 16 for place in range(9)),
+        hidden=(64, 32),
+        epochs=80,
+    ),
 }
 
 
@@ -252,37 +261,54 @@ def train(sweep: Sweep, loss: str, beta: float, seed: int) -> tuple[VAE, Entry]:
 
 
 @torch.no_grad()
+def used_means(model: VAE, x: Tensor) -> Tensor:
+    """Return the means of q(z|x), (N, K), with 0 for units that are not used.
+
+    The mean of a collapsed unit moves by next to nothing, but not at random, and binned
+    information does not ask by how much: such a unit would count as a second one that
+    tells the factor, though its samples are noise. Here a unit is unused if the
+    variance of its mean over ``x`` is at most 0.05.
+
+    Examples
+    --------
+    >>> used_means(VAE(4, 2), torch.zeros(3, 4))  # one picture thrice: nothing varies
+    tensor([[0., 0.],
+            [0., 0.],
+            [0., 0.]])
+    """
+    mu, _ = model.encode(x)
+    return torch.where(mu.var(0, correction=0) > LEAST, mu, torch.zeros_like(mu))
+
+
+@torch.no_grad()
 def _measure(model: VAE, grid: Sprites, x: Tensor, run: Run, seconds: float) -> Entry:
     places, names, levels = varying(grid)
     factors = grid.factors(slice(None)).classes[:, places]
-    mu, logvar = model.encode(x)
+    z = used_means(model, x)
     unordered = [names.index("shape")] if "shape" in names else []
     test = grid.split("test")
     draws = [
         training.evaluate_terms(model, training.elbo_loss, x[test], seed)
         for seed in range(DRAWS)
     ]
-    kl = torch.stack(
-        [
-            gaussian_kl(mu[test, k : k + 1], logvar[test, k : k + 1])
-            for k in range(model.K)
-        ]
-    ).mean(1)
-    information = disentanglement.information_matrix(mu, factors)
+    mu, logvar = model.encode(x[test])
+    units = [gaussian_kl(mu[:, [k]], logvar[:, [k]]).mean() for k in range(model.K)]
+    kl = torch.stack(units)
+    information = disentanglement.information_matrix(z, factors)
     gaps = disentanglement.information_gap(
         information, disentanglement.entropies(factors)
     )
-    dci = disentanglement.dci(mu, factors, unordered)
-    represent = disentanglement.from_table(mu, levels)
+    dci = disentanglement.dci(z, factors, unordered)
+    represent = disentanglement.from_table(z, levels)
     scores = {
         "distortion": sum(terms["distortion"] for terms in draws) / DRAWS,
         "rate": kl.sum().item(),
         "MIG": gaps.mean().item(),
-        "SAP": disentanglement.sap(mu, factors, unordered),
+        "SAP": disentanglement.sap(z, factors, unordered),
         "disentanglement": dci.disentanglement,
         "completeness": dci.completeness,
         "informativeness": dci.informativeness,
-        "FactorVAE": disentanglement.factor_vae_score(represent, levels, least=LEAST),
+        "FactorVAE": disentanglement.factor_vae_score(represent, levels),
         "beta-VAE score": disentanglement.beta_vae_score(represent, levels),
     }
     return Entry(
@@ -396,7 +422,10 @@ class Results:
 
 
 def run(
-    sweep: Sweep, workers: int | None = 2, folder: str | Path | None = None
+    sweep: Sweep,
+    workers: int | None = 2,
+    folder: str | Path | None = None,
+    after_each: Callable[[Entry], object] | None = None,
 ) -> Results:
     """Train every run of a sweep that is not on the disk yet, in parallel.
 
@@ -413,6 +442,8 @@ def run(
         context.
     folder
         Where to write; ``data/sweeps/<name>`` of the course by default.
+    after_each
+        Called with each new entry, once it is written.
 
     Returns
     -------
@@ -456,6 +487,7 @@ def run(
     place = _folder(sweep.name) if folder is None else Path(folder)
     place.mkdir(parents=True, exist_ok=True)
     missing = [one for one in sweep.runs() if not _intact(sweep, one, place)]
+    missing.sort(key=lambda one: one.seed)  # stopped early, it has whole seeds
     if missing:
         parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
         for entry, tensors in parallel(
@@ -465,6 +497,8 @@ def run(
                 file = place / f"{entry.run.file}.npz"
                 checkpoints.save(file, tensors, _config(sweep, entry.run))
             _write(sweep, entry, place)
+            if after_each is not None:
+                after_each(entry)
     return _results(sweep, place)
 
 
@@ -493,8 +527,8 @@ def load(name: str = "sprites", folder: str | Path | None = None) -> Results:
 
     Examples
     --------
-    >>> results = load("sprites")  # doctest: +SKIP
-    >>> results.scores("MIG", "beta-VAE").shape  # doctest: +SKIP
+    >>> results = load("sprites")
+    >>> results.scores("MIG", "beta-VAE").shape
     torch.Size([5, 5])
     """
     if name not in SWEEPS:
