@@ -1,0 +1,560 @@
+"""Exercises of lesson 11: the conditional ELBO, y summed out, leakage in nats."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from course_utils import conditional
+from course_utils.exercises.base import (
+    Arguments,
+    Criterion,
+    Exercise,
+    Misconception,
+    Refused,
+    Trial,
+    agrees,
+    rows_stand_alone,
+)
+from course_utils.metrics import leakage
+from course_utils.objectives import gaussian_kl
+
+LOG_2PI = math.log(2 * math.pi)
+
+
+def _normal(generator: torch.Generator, *shape: int) -> Tensor:
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def _between(generator: torch.Generator, low: float, high: float) -> float:
+    return low + (high - low) * float(torch.rand((), generator=generator))
+
+
+def _labels(generator: torch.Generator, count: int, classes: int) -> Tensor:
+    """Random labels in which every class appears, some more often than others."""
+    rest = torch.randint(classes - 1, (count - classes,), generator=generator)
+    return torch.cat([torch.arange(classes), rest])[
+        torch.randperm(count, generator=generator)
+    ]
+
+
+# --- conditional_terms --------------------------------------------------------------
+
+
+def conditional_terms(
+    x: Tensor,
+    y: Tensor,
+    mu: Tensor,
+    logvar: Tensor,
+    eps: Tensor,
+    means: Tensor,
+    W: Tensor,
+    sigma2: float,
+) -> tuple[Tensor, Tensor]:
+    """Distortion and rate of log p(x|y) where p(x|y, z) = N(m_y + W z, σ²I)."""
+    z = mu + (logvar / 2).exp() * eps
+    return _distortion(x, means[y] + z @ W.T, sigma2), gaussian_kl(mu, logvar)
+
+
+def _distortion(x: Tensor, mean: Tensor, sigma2: float) -> Tensor:
+    square = ((x - mean) ** 2).sum(1)
+    return 0.5 * (square / sigma2 + x.shape[1] * (LOG_2PI + math.log(sigma2)))
+
+
+def _worlds(generator: torch.Generator) -> list[Arguments]:
+    drawn: list[Arguments] = []
+    for N, D, K, C in ((7, 5, 3, 4), (6, 4, 2, 3)):
+        drawn.append(
+            (
+                _normal(generator, N, D),
+                _labels(generator, N, C),
+                _normal(generator, N, K),
+                0.7 * _normal(generator, N, K) - 0.5,
+                _normal(generator, N, K),
+                2 * _normal(generator, C, D),
+                _normal(generator, D, K),
+                _between(generator, 0.3, 0.7),
+            )
+        )
+    return drawn
+
+
+def _part(place: int, text: str, points: float) -> Criterion:
+    def test(trial: Trial) -> None:
+        for arguments in trial.probes():
+            got = trial.call(*arguments)[place]
+            trial.expect_close(got, trial.reference(*arguments)[place])
+
+    return Criterion(text, points, test)
+
+
+def _told_the_label(trial: Trial) -> None:
+    """Move x and its class mean together: nothing may change."""
+    arguments = list(trial.probes()[0])
+    before = trial.call(*arguments)
+    shift = _normal(trial.generator, *arguments[5].shape)
+    moved = arguments[0] + shift[arguments[1]], arguments[5] + shift
+    after = trial.call(moved[0], *arguments[1:5], moved[1], *arguments[6:])
+    trial.expect_close(
+        after[0], before[0], "x and the mean of its class moved together; distortion"
+    )
+    other = trial.call(moved[0], *arguments[1:])[0]
+    if float((other - before[0]).abs().max()) < 1e-6:
+        raise Refused("when x alone is moved, the distortion must change.")
+
+
+def _wrong_terms(**change: bool) -> object:
+    """Conditional terms with one thing done wrong."""
+
+    def wrong(
+        x: Tensor,
+        y: Tensor,
+        mu: Tensor,
+        logvar: Tensor,
+        eps: Tensor,
+        means: Tensor,
+        W: Tensor,
+        sigma2: float,
+    ) -> tuple[Tensor, Tensor]:
+        sigma = (logvar / 2).exp()
+        if change.get("log_sigma"):
+            sigma = logvar.exp()
+        z = mu if change.get("no_noise") else mu + sigma * eps
+        centre = means[y]
+        if change.get("no_label"):
+            centre = torch.zeros_like(x)
+        if change.get("mean_of_classes"):
+            centre = means.mean(0).expand_as(x)
+        if change.get("label_of_row"):
+            centre = means[torch.arange(len(x)) % len(means)]
+        distortion = _distortion(x, centre + z @ W.T, sigma2)
+        square = ((x - centre - z @ W.T) ** 2).sum(1)
+        if change.get("no_half"):
+            distortion = distortion + 0.5 * square / sigma2
+        if change.get("by_sigma"):
+            distortion = distortion + 0.5 * square * (sigma2**-0.5 - 1 / sigma2)
+        if change.get("no_normaliser"):
+            distortion = 0.5 * square / sigma2
+        if change.get("pixel_mean"):
+            distortion = distortion / x.shape[1]
+        if change.get("sign"):
+            distortion = -distortion
+        if change.get("joint"):
+            distortion = distortion + math.log(len(means))
+        if change.get("marginal"):
+            each = torch.stack(
+                [-_distortion(x, mean + z @ W.T, sigma2) for mean in means], 1
+            )
+            distortion = math.log(len(means)) - each.logsumexp(1)
+        rate = gaussian_kl(mu, logvar)
+        if change.get("rate_sign"):
+            rate = -rate
+        if change.get("rate_mean"):
+            rate = rate / mu.shape[1]
+        return distortion, rate
+
+    return wrong
+
+
+def _terms_mistake(name: str, diagnosis: str) -> Misconception:
+    return Misconception(name, diagnosis, _wrong_terms(**{name: True}))  # type: ignore[arg-type]
+
+
+CONDITIONAL_TERMS = Exercise(
+    name="conditional_terms",
+    title="the ELBO of log p(x|y)",
+    reference=conditional_terms,
+    returns="distortion and rate, each (N,)",
+    probes=_worlds,
+    criteria=(
+        _part(0, "distortion: −log p(x|y, z) at the drawn z", 2.0),
+        _part(1, "rate: KL(q(z|x, y) ‖ p(z))", 1.0),
+        Criterion("the decoder is told the label", 1.0, _told_the_label),
+        rows_stand_alone("each example by itself", 1.0, batched=(0, 1, 2, 3, 4)),
+    ),
+    misconceptions=(
+        _terms_mistake(
+            "no_label",
+            "The label is missing in the decoder: the mean of p(x|y, z) is m_y + W z, "
+            "with the row of `means` that y names.",
+        ),
+        _terms_mistake(
+            "mean_of_classes",
+            "You took the average of all class means. y is known here: take its own "
+            "row, means[y].",
+        ),
+        _terms_mistake(
+            "label_of_row",
+            "Example i gets the mean of class i here. Its class is y[i]: means[y].",
+        ),
+        _terms_mistake(
+            "marginal",
+            "This averages p(x|y, z) over the classes. Here y is given: condition on "
+            "it, do not sum it out.",
+        ),
+        _terms_mistake(
+            "joint",
+            "This has −log p(y) in it, which belongs to log p(x, y). Given y, the "
+            "label costs nothing.",
+        ),
+        _terms_mistake(
+            "no_noise",
+            "z = mu: the noise is missing. The distortion is an average over draws "
+            "z = mu + sigma · eps.",
+        ),
+        _terms_mistake(
+            "log_sigma",
+            "You read logvar as log σ. It is log σ², so sigma = exp(logvar / 2).",
+        ),
+        _terms_mistake(
+            "no_half",
+            "The ½ before the squared error is missing.",
+        ),
+        _terms_mistake(
+            "by_sigma",
+            "The squared error is divided by σ instead of σ². The argument is σ².",
+        ),
+        _terms_mistake(
+            "no_normaliser",
+            "The normaliser (D/2) log(2πσ²) is missing: without it the number is no "
+            "log-density.",
+        ),
+        _terms_mistake(
+            "pixel_mean",
+            "The distortion was averaged over dimensions. Sum over them.",
+        ),
+        _terms_mistake(
+            "sign",
+            "This is +log p(x|y, z). The distortion is its negative.",
+        ),
+        _terms_mistake(
+            "rate_mean",
+            "The rate was averaged over the latents. Sum over them: a mean is a β of "
+            "1/K.",
+        ),
+        _terms_mistake(
+            "rate_sign",
+            "The rate has the wrong sign: a KL is never negative.",
+        ),
+    ),
+    hints=(
+        "It is the ELBO of lesson 05 with one change: the decoder's mean depends on y "
+        "too. The prior does not.",
+        "z = mu + exp(logvar/2) · eps, mean = means[y] + z @ W.T, and −log N(x; mean, "
+        "sigma2 I) summed over D.",
+        "distortion = ½ (|x − mean|²/sigma2 + D log(2π sigma2)); rate = "
+        "½ Σ (mu² + exp(logvar) − logvar − 1).",
+    ),
+)
+
+
+# --- unlabelled_bound ---------------------------------------------------------------
+
+
+def unlabelled_bound(joint_elbo: Tensor, log_q_y: Tensor) -> Tensor:
+    """Σ_y q(y|x) (ELBO(x, y) − log q(y|x)), with log p(y) inside ELBO(x, y)."""
+    return conditional.unlabelled_bound(joint_elbo, log_q_y)
+
+
+def _bounds(generator: torch.Generator) -> list[Arguments]:
+    drawn: list[Arguments] = []
+    for N, C in ((5, 3), (4, 6)):
+        elbos = -4 + 1.5 * _normal(generator, N, C)
+        log_q = (1.2 * _normal(generator, N, C)).log_softmax(1)
+        drawn.append((elbos, log_q))
+    return drawn
+
+
+def _best_q_reaches_the_sum(trial: Trial) -> None:
+    elbos, log_q = trial.probes()[0]
+    best = trial.call(elbos, elbos.log_softmax(1))
+    trial.expect_close(
+        best, elbos.logsumexp(1), "with q(y|x) ∝ exp ELBO(x, y), log Σ exp ELBO"
+    )
+    if float((trial.call(elbos, log_q) - best).max()) > -1e-9:
+        raise Refused("with another q(y|x) the bound must be lower.")
+
+
+def _order_of_classes(trial: Trial) -> None:
+    elbos, log_q = trial.probes()[1]
+    order = torch.randperm(elbos.shape[1], generator=trial.generator)
+    trial.expect_close(
+        trial.call(elbos[:, order], log_q[:, order]),
+        trial.call(elbos, log_q),
+        "the classes in another order",
+    )
+    raised = trial.call(elbos + 2.0, log_q)
+    trial.expect_close(
+        raised, trial.call(elbos, log_q) + 2.0, "with every ELBO 2 nats higher"
+    )
+
+
+UNLABELLED_BOUND = Exercise(
+    name="unlabelled_bound",
+    title="sum the label out",
+    reference=unlabelled_bound,
+    returns="(N,) bounds on log p(x)",
+    probes=_bounds,
+    criteria=(
+        agrees("Σ_y q(y|x) (ELBO(x, y) − log q(y|x))", 3.0),
+        Criterion("the best q(y|x) closes the gap of y", 1.0, _best_q_reaches_the_sum),
+        Criterion("no class is special", 1.0, _order_of_classes),
+    ),
+    misconceptions=(
+        Misconception(
+            "argmax",
+            "You took the likeliest class only. It is not known: sum over all classes, "
+            "each with its weight q(y|x).",
+            lambda e, q: e.gather(1, q.argmax(1, keepdim=True))[:, 0],
+        ),
+        Misconception(
+            "argmax_with_entropy",
+            "The entropy is right, the ELBO is that of the likeliest class only. Weigh "
+            "the ELBOs of all classes by q(y|x).",
+            lambda e, q: (
+                e.gather(1, q.argmax(1, keepdim=True))[:, 0] - (q.exp() * q).sum(1)
+            ),
+        ),
+        Misconception(
+            "no_entropy",
+            "The entropy of q(y|x) is missing: −log q(y|x) belongs inside the sum. "
+            "Without it the best q is all on one class.",
+            lambda e, q: (q.exp() * e).sum(1),
+        ),
+        Misconception(
+            "entropy_sign",
+            "The entropy has the wrong sign: subtract log q(y|x), which is negative, "
+            "so the entropy is added.",
+            lambda e, q: (q.exp() * (e + q)).sum(1),
+        ),
+        Misconception(
+            "not_weighted",
+            "The weights q(y|x) are missing: this is a plain sum over the classes.",
+            lambda e, q: (e - q).sum(1),
+        ),
+        Misconception(
+            "mean_over_classes",
+            "This is the plain average over classes. Weigh each class by q(y|x).",
+            lambda e, q: (e - q).mean(1),
+        ),
+        Misconception(
+            "weighted_mean",
+            "You divided by the number of classes once more: Σ q(y|x) = 1 already "
+            "makes it an average.",
+            lambda e, q: (q.exp() * (e - q)).mean(1),
+        ),
+        Misconception(
+            "log_of_mean",
+            "This is log Σ_y q(y|x) exp(ELBO − log q) = log Σ_y exp ELBO: the "
+            "logarithm of the average. The bound averages logarithms, and q drops out "
+            "of yours.",
+            lambda e, q: e.logsumexp(1),
+        ),
+        Misconception(
+            "log_of_mean_likelihood",
+            "This is log Σ_y q(y|x) exp ELBO(x, y). q(y|x) is not the prior of y: it "
+            "must be divided out inside the logarithm, and the logarithm stands inside "
+            "the sum.",
+            lambda e, q: (e + q).logsumexp(1),
+        ),
+        Misconception(
+            "prior_twice",
+            "log p(y) is in the ELBO of log p(x, y) already; you subtracted log C once "
+            "more.",
+            lambda e, q: (q.exp() * (e - q)).sum(1) - math.log(e.shape[1]),
+        ),
+        Misconception(
+            "kl_to_uniform_added",
+            "You took log p(y) out again: + log C. It belongs to the bound, and is in "
+            "the ELBO of log p(x, y).",
+            lambda e, q: (q.exp() * (e - q)).sum(1) + math.log(e.shape[1]),
+        ),
+        Misconception(
+            "log_weights",
+            "You weighed by log q(y|x). The weights are probabilities: exp(log_q_y).",
+            lambda e, q: (q * (e - q)).sum(1),
+        ),
+        Misconception(
+            "softmax_twice",
+            "You normalised probabilities as if they were logits: log_q_y is a "
+            "logarithm already, so q = exp(log_q_y), not softmax of q.",
+            lambda e, q: (q.exp().softmax(1) * (e - q.exp().log_softmax(1))).sum(1),
+        ),
+        Misconception(
+            "sum_over_batch",
+            "The sum over classes is over dim 1. Yours runs over the examples.",
+            lambda e, q: (q.exp() * (e - q)).sum(0),
+        ),
+    ),
+    hints=(
+        "It is Jensen's bound for the sum over y, with q(y|x) as the proposal.",
+        "For each class: its weight q(y|x) = exp(log_q_y), times (joint_elbo − "
+        "log_q_y).",
+        "(log_q_y.exp() * (joint_elbo − log_q_y)).sum(dim=1)",
+    ),
+)
+
+
+# --- leaked_nats --------------------------------------------------------------------
+
+
+def leaked_nats(log_probs: Tensor, y: Tensor) -> float:
+    """H(y) − cross-entropy of the probe."""
+    return leakage.leaked_nats(log_probs, y)
+
+
+def _probe_outputs(generator: torch.Generator) -> list[Arguments]:
+    """Draw outputs of probes that know something, on classes of unequal size."""
+    drawn: list[Arguments] = []
+    for N, C in ((25, 3), (32, 5)):
+        y = _labels(generator, N, C)
+        logits = _normal(generator, N, C)
+        logits[torch.arange(N), y] += 1.5
+        drawn.append((logits.log_softmax(1), y))
+    return drawn
+
+
+def _knows_nothing(trial: Trial) -> None:
+    _, y = trial.probes()[0]
+    shares = torch.bincount(y).double() / len(y)
+    blind = shares.log().expand(len(y), -1)
+    got = float(trial.call(blind, y))
+    if abs(got) > 1e-6:
+        raise Refused(
+            f"a probe that answers the shares of the classes, whatever z, leaks 0 "
+            f"nats; yours says {got:.3g}."
+        )
+    sure = torch.full_like(blind, -80.0)
+    sure[torch.arange(len(y)), y] = 0.0
+    entropy = -(shares * shares.log()).sum()
+    trial.expect_close(
+        trial.call(sure, y), float(entropy), "a probe that is always right leaks H(y)"
+    )
+
+
+def _may_be_negative(trial: Trial) -> None:
+    log_probs, y = trial.probes()[0]
+    wrong = log_probs[:, torch.arange(log_probs.shape[1]).roll(1)]
+    got = float(trial.call(wrong, y))
+    if got >= 0:
+        raise Refused(
+            "a probe that names wrong classes with confidence gives less than 0; "
+            f"yours says {got:.3g}."
+        )
+
+
+def _entropy(y: Tensor) -> Tensor:
+    shares = torch.bincount(y).double() / len(y)
+    return -torch.xlogy(shares, shares).sum()
+
+
+def _right(lp: Tensor, y: Tensor) -> Tensor:
+    return lp.gather(1, y[:, None])[:, 0]
+
+
+LEAKED_NATS = Exercise(
+    name="leaked_nats",
+    title="leakage in nats",
+    reference=leaked_nats,
+    returns="a number, in nats",
+    probes=_probe_outputs,
+    criteria=(
+        agrees("H(y) − cross-entropy", 3.0),
+        Criterion("0 for a blind probe, H(y) for a perfect one", 1.0, _knows_nothing),
+        Criterion("below 0 for one that is wrong", 1.0, _may_be_negative),
+    ),
+    misconceptions=(
+        Misconception(
+            "sign",
+            "The sign is turned round: it is H(y) minus the cross-entropy, so that a "
+            "good probe gives a positive number.",
+            lambda lp, y: -_entropy(y) - _right(lp, y).mean(),
+        ),
+        Misconception(
+            "added",
+            "You added the cross-entropy to H(y). What y still costs when z is known "
+            "is *subtracted*.",
+            lambda lp, y: _entropy(y) - _right(lp, y).mean(),
+        ),
+        Misconception(
+            "uniform_entropy",
+            "log C is the entropy of *even* classes. Take the shares of the labels "
+            "given: then a blind probe leaks 0.",
+            lambda lp, y: math.log(lp.shape[1]) + _right(lp, y).mean(),
+        ),
+        Misconception(
+            "no_entropy",
+            "This is minus the cross-entropy alone. Add H(y): what y costs when "
+            "nothing is known.",
+            lambda lp, y: _right(lp, y).mean(),
+        ),
+        Misconception(
+            "cross_entropy",
+            "This is the cross-entropy, which a good probe makes small. The leak is "
+            "H(y) minus it.",
+            lambda lp, y: -_right(lp, y).mean(),
+        ),
+        Misconception(
+            "bits",
+            "These are bits (log to base 2). The course counts in nats.",
+            lambda lp, y: (_entropy(y) + _right(lp, y).mean()) / math.log(2),
+        ),
+        Misconception(
+            "log_of_mean",
+            "You averaged probabilities and took the logarithm after. The "
+            "cross-entropy averages logarithms.",
+            lambda lp, y: _entropy(y) + _right(lp, y).exp().mean().log(),
+        ),
+        Misconception(
+            "best_class",
+            "You scored the class that the probe likes best. Score the *true* class, "
+            "y.",
+            lambda lp, y: _entropy(y) + lp.max(1).values.mean(),
+        ),
+        Misconception(
+            "own_entropy",
+            "You used the probe's own entropy, how sure it *feels*. A probe that is "
+            "sure and wrong would leak much: score the true class.",
+            lambda lp, y: _entropy(y) + (lp.exp() * lp).sum(1).mean(),
+        ),
+        Misconception(
+            "mean_over_classes",
+            "You averaged over all classes as well. Only the true class of each "
+            "example counts.",
+            lambda lp, y: _entropy(y) + lp.mean(),
+        ),
+        Misconception(
+            "summed",
+            "You summed over the examples. Take their mean.",
+            lambda lp, y: _entropy(y) + _right(lp, y).sum(),
+        ),
+        Misconception(
+            "probabilities",
+            "You averaged probabilities and left out the logarithm.",
+            lambda lp, y: _entropy(y) + _right(lp, y).exp().mean(),
+        ),
+        Misconception(
+            "clamped",
+            "You cut negative values off. A probe can be worse than none, and hiding "
+            "it biases the mean over probes upwards.",
+            lambda lp, y: (_entropy(y) + _right(lp, y).mean()).clamp(min=0),
+        ),
+        Misconception(
+            "accuracy",
+            "This is the accuracy, a share. The task asks for nats.",
+            lambda lp, y: (lp.argmax(1) == y).double().mean(),
+        ),
+    ),
+    hints=(
+        "What does y cost in nats if nothing is known? And if the probe's "
+        "probabilities are known?",
+        "H(y) = −Σ share · log share, with shares from torch.bincount(y) / N. The "
+        "cross-entropy is the mean of −log_probs at the true class.",
+        "log_probs[torch.arange(N), y] picks the true classes. Return H(y) + their "
+        "mean.",
+    ),
+)
+
+EXERCISES = (CONDITIONAL_TERMS, UNLABELLED_BOUND, LEAKED_NATS)
