@@ -210,8 +210,9 @@ def varying(grid: Sprites) -> tuple[list[int], list[str], list[int]]:
 def train(sweep: Sweep, loss: str, beta: float, seed: int) -> tuple[VAE, Entry]:
     """Train one run of a sweep, and measure it. Nothing is written.
 
-    The same call gives the same numbers up to the rounding of the machine's arithmetic,
-    which training enlarges: see ``tests/test_sweeps.py`` for how much.
+    The same call gives the same numbers on the same machine. Another one rounds
+    differently, and training enlarges that: weights changed by a millionth at the start
+    moved the distortion by up to 0.1 nats at β = 1 and by up to 1 at β = 4 (seed 0).
 
     Parameters
     ----------
