@@ -248,7 +248,7 @@ def train(sweep: Sweep, loss: str, beta: float, seed: int) -> tuple[VAE, Entry]:
     if loss == "beta-TCVAE":
         objective = TCLoss(len(part), beta)
     began = time.process_time()
-    with _one_thread(), torch.random.fork_rng(devices=[]):
+    with _alone(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = VAE(x.shape[1], sweep.K, sweep.hidden)
         training.fit(
@@ -327,12 +327,19 @@ def _measure(model: VAE, grid: Sprites, x: Tensor, run: Run, seconds: float) -> 
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let torch use one thread: with small networks a second one only waits."""
+def _alone() -> Iterator[None]:
+    """Stay on one thread of one process: the runs are what goes in parallel.
+
+    torch's second thread only waits on networks as small as these, and scikit-learn's
+    forests would send their trees to the very cluster that trains the runs.
+    """
+    import joblib
+
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with joblib.parallel_config(backend="sequential"):
+            yield
     finally:
         torch.set_num_threads(before)
 
@@ -458,16 +465,17 @@ def run(
 
     Notes
     -----
-    The work goes through ``joblib.Parallel``, so the same call runs on a Dask cluster,
-    whose workers need this package and no shared disk (``pip install distributed``,
-    which the course does not need otherwise)::
+    The work goes through ``joblib.Parallel``, so the same call runs on a Dask cluster.
+    Its workers need this package, but no disk in common (the course itself does not
+    need ``distributed``: install it where you want it)::
 
         import dask.distributed, joblib
         client = dask.distributed.Client("tcp://scheduler:8786")
         with joblib.parallel_config(backend="dask"):
             sweeps.run(sweep, workers=None)
 
-    A backend must use processes, not threads: each run seeds torch's global generator.
+    Start the workers with one thread each (``dask worker --nthreads 1``), and use no
+    backend of threads: each run seeds torch's generator, which threads share.
 
     Examples
     --------
