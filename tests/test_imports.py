@@ -25,7 +25,7 @@ ORDER = (
     ("training",),
     ("ensembles", "total_correlation", "constrained", "conditional"),
     ("metrics", "linter"),
-    ("sweeps",),
+    ("sweeps", "few_labels"),
     ("environment", "plots", "widgets", "atlas", "elbo_bars"),
     ("exercises",),
     ("limits", "progress"),

@@ -2,6 +2,7 @@
 
 import sys
 
+from course_utils import few_labels
 from course_utils.sweeps import SWEEPS, Entry, run
 
 
@@ -11,6 +12,8 @@ def main(workers: int) -> None:
         results = run(sweep, workers=workers, after_each=say)
         seconds = sum(entry.seconds for entry in results.entries)
         print(f"{name}: complete; {seconds:.0f} s of the processor in all")
+    few_labels.run_all(workers=workers)
+    print(f"few labels: {len(few_labels.COUNTS) * len(few_labels.SEEDS)} runs, complete")
 
 
 def say(entry: Entry) -> None:

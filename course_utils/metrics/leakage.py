@@ -20,8 +20,8 @@ from course_utils.metrics.holes import wilson_interval
 __all__ = ["Codes", "Leak", "leaked_nats", "probe"]
 
 KINDS = ("linear", "nonlinear")
-PENALTIES = {"linear": (0.01, 0.1, 1.0), "nonlinear": (0.1, 1.0, 10.0)}
-HIDDEN, EPOCHS = 64, 80  # of the nonlinear probe
+PENALTIES = {"linear": (0.01, 0.1, 1.0), "nonlinear": (1.0, 10.0)}
+HIDDEN, EPOCHS = 64, 50  # of the nonlinear probe
 
 
 class Codes(NamedTuple):
