@@ -169,6 +169,22 @@ def sigmoid_by_hand_then_with_logits(x, logits, mu, logvar):
     return F.binary_cross_entropy_with_logits(p, x, reduction="none").sum(1), rate
 
 
+def a_one_for_all_latents(x, logits, mu, logvar):
+    distortion, _ = terms_by_softplus(x, logits, mu, logvar)
+    parts = (mu**2).sum(1) + logvar.exp().sum(1) - logvar.sum(1)
+    return distortion, (parts - 1) / 2
+
+
+def reductions_as_they_come(x, logits, mu, logvar):
+    kl = -0.5 * (1 + logvar - mu**2 - logvar.exp()).sum(1)
+    return F.binary_cross_entropy_with_logits(logits, x), kl.mean()
+
+
+def grid_in_double(n):
+    axis = torch.tensor(stats.norm.ppf((np.arange(n) + 0.5) / n))
+    return torch.cartesian_prod(axis.flip(0), axis).flip(1)
+
+
 def even_steps(n):
     axis = torch.tensor(np.linspace(-3, 3, n), dtype=torch.float32)
     points = [torch.stack([x, y]) for y in axis.flip(0) for x in axis]
@@ -209,6 +225,9 @@ def sigma_from_log_sigma(x, mean, logvar):
         ("negative_elbo", kl_averaged_over_latents, "mean_over_latents"),
         ("negative_elbo", sigma_taken_for_log_sigma, "log_sigma"),
         ("negative_elbo", sigmoid_by_hand_then_with_logits, "sigmoid_twice"),
+        ("negative_elbo", a_one_for_all_latents, "one_subtracted_once"),
+        ("negative_elbo", reductions_as_they_come, "default_reduction"),
+        ("quantile_grid", grid_in_double, "double"),
         ("quantile_grid", even_steps, "square_of_three"),
         ("quantile_grid", half_a_root, "root_missing"),
         ("quantile_grid", rows_as_meshgrid_gives_them, "meshgrid_as_is"),

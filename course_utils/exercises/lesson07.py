@@ -142,6 +142,24 @@ def _kl_reversed(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
     return _entropies(x, logits).sum(1), kl.sum(1)
 
 
+def _sigma_for_variance(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
+    kl = 0.5 * (mu**2 + torch.exp(0.5 * logvar) - logvar - 1)
+    return _entropies(x, logits).sum(1), kl.sum(1)
+
+
+def _one_subtracted_once(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
+    kl = 0.5 * ((mu**2 + logvar.exp() - logvar).sum(1) - 1)
+    return _entropies(x, logits).sum(1), kl
+
+
+def _both_signs(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
+    return -_entropies(x, logits).sum(1), -_kls(mu, logvar).sum(1)
+
+
+def _default_reduction(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
+    return _entropies(x, logits).mean(), _kls(mu, logvar).sum(1).mean()
+
+
 def _batch_mean(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
     distortion, rate = negative_elbo(x, logits, mu, logvar)
     return distortion.mean(), rate.mean()
@@ -275,6 +293,30 @@ NEGATIVE_ELBO = Exercise(
             _kl_reversed,
         ),
         Misconception(
+            "sigma_for_variance",
+            "The KL has σ where σ² belongs: σ² is exp(logvar), while "
+            "exp(½ logvar) is σ.",
+            _sigma_for_variance,
+        ),
+        Misconception(
+            "one_subtracted_once",
+            "The 1 of the KL is subtracted once an example: every latent has one, so "
+            "it belongs inside the sum and counts K times.",
+            _one_subtracted_once,
+        ),
+        Misconception(
+            "both_signs",
+            "These are the terms of the ELBO. The loss is minus the ELBO: distortion "
+            "= −log p(x|z) and rate = KL, both at least 0 here.",
+            _both_signs,
+        ),
+        Misconception(
+            "default_reduction",
+            "The cross-entropy is averaged over pixels *and* batch, the default of "
+            'torch: ask for reduction="none", then `.sum(1)`, one number an example.',
+            _default_reduction,
+        ),
+        Misconception(
             "batch_mean",
             "Both are averaged over the batch: return one number an example, (batch,); "
             "the mean over the batch is taken later.",
@@ -398,6 +440,18 @@ def _left_edges(n: int) -> Tensor:
     return _on_axes(torch.special.ndtri(torch.arange(n) / n))
 
 
+def _right_edges(n: int) -> Tensor:
+    return _on_axes(torch.special.ndtri(torch.arange(1, n + 1) / n))
+
+
+def _counted_from_zero(n: int) -> Tensor:
+    return _on_axes(torch.special.ndtri((torch.arange(n) - 0.5) / n))
+
+
+def _double(n: int) -> Tensor:
+    return plots.quantile_grid(n).double()
+
+
 def _not_transformed(n: int) -> Tensor:
     return _on_axes(_middles(n))
 
@@ -479,6 +533,24 @@ QUANTILE_GRID = Exercise(
             "These are the left edges of the n shares, the first at −∞: take their "
             "middles, (i − ½)/n.",
             _left_edges,
+        ),
+        Misconception(
+            "right_edges",
+            "These are the right edges of the n shares, the last at ∞: take their "
+            "middles, (i − ½)/n.",
+            _right_edges,
+        ),
+        Misconception(
+            "counted_from_zero",
+            "In (i − ½)/n the i runs from 1 to n, but torch.arange(n) from 0: the "
+            "first share is negative, its quantile NaN. Take (arange(n) + 0.5)/n.",
+            _counted_from_zero,
+        ),
+        Misconception(
+            "double",
+            "The grid is right, but in float64 (numpy's and scipy's choice), and the "
+            "decoder's weights are float32: return `.float()`.",
+            _double,
         ),
         Misconception(
             "not_transformed",
@@ -610,6 +682,19 @@ def _as_log_sigma(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
     return gaussian_log_prob(x, mean, 2 * logvar)
 
 
+def _normaliser_sign(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
+    return -0.5 * ((x - mean) ** 2 / logvar.exp() - logvar - LOG_2PI).sum(1)
+
+
+def _log_sigma_is_logvar(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
+    return -(0.5 * (x - mean) ** 2 / logvar.exp() + logvar + 0.5 * LOG_2PI).sum(1)
+
+
+def _batch_for_pixels(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
+    square = ((x - mean) ** 2).sum(1) / logvar.exp()
+    return -0.5 * (square + len(x) * (logvar + LOG_2PI))
+
+
 def _over_sigma(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
     square = (x - mean) ** 2 / torch.exp(0.5 * logvar)
     return -0.5 * (square + logvar + LOG_2PI).sum(1)
@@ -701,6 +786,24 @@ GAUSSIAN_LOG_PROB = Exercise(
             "as_log_sigma",
             "logvar was taken for log σ: it is log σ², so σ² = exp(logvar).",
             _as_log_sigma,
+        ),
+        Misconception(
+            "normaliser_sign",
+            "The normaliser has the wrong sign: −½ stands before all three parts, "
+            "(x − m)²/σ², log σ² and log 2π.",
+            _normaliser_sign,
+        ),
+        Misconception(
+            "log_sigma_is_logvar",
+            "The normaliser takes logvar for log σ: log σ is ½ logvar, so the sum has "
+            "½ logvar for each pixel.",
+            _log_sigma_is_logvar,
+        ),
+        Misconception(
+            "batch_for_pixels",
+            "The normaliser counts once for each example of the batch: it has to "
+            "count once for each of the D pixels, x.shape[1].",
+            _batch_for_pixels,
         ),
         Misconception(
             "over_sigma",
@@ -835,6 +938,10 @@ def _deviation(a: float, b: float, sigma2: float) -> float:
     return b / (2 * a * math.sqrt(sigma2))
 
 
+def _scale_alone(a: float, b: float, sigma2: float) -> float:
+    return 1 / (2 * a * sigma2)
+
+
 def _a_wrong_side(a: float, b: float, sigma2: float) -> float:
     return a * b / (2 * sigma2)
 
@@ -916,6 +1023,12 @@ EFFECTIVE_BETA = Exercise(
             "deviation",
             "The square root was taken: −log p(x|z) divides by σ², which is sigma2.",
             _deviation,
+        ),
+        Misconception(
+            "scale_alone",
+            "This is the factor that takes a to 1/(2σ²). β is what it makes of the "
+            "KL's weight: multiply it by b.",
+            _scale_alone,
         ),
         Misconception(
             "a_wrong_side",
