@@ -13,7 +13,9 @@ def main(workers: int) -> None:
         seconds = sum(entry.seconds for entry in results.entries)
         print(f"{name}: complete; {seconds:.0f} s of the processor in all")
     few_labels.run_all(workers=workers)
-    print(f"few labels: {len(few_labels.COUNTS) * len(few_labels.SEEDS)} runs, complete")
+    print(
+        f"few labels: {len(few_labels.COUNTS) * len(few_labels.SEEDS)} runs, complete"
+    )
 
 
 def say(entry: Entry) -> None:
