@@ -217,6 +217,16 @@ def nan_by_a_product(p, q):
     return torch.einsum("na,na->n", p, p.log() - q.log())
 
 
+def infinity_made_finite(p, q):
+    return torch.nan_to_num(p * (p.log() - q.log()), nan=0.0).sum(1)
+
+
+def parentheses_forgotten(mu_q, logvar_q, mu_p, logvar_p):
+    square = (mu_q - mu_p) ** 2
+    inside = logvar_p - logvar_q + logvar_q.exp() + square / logvar_p.exp() - 1
+    return inside.sum(1) / 2
+
+
 def variance_as_sigma(mu_q, logvar_q, mu_p, logvar_p):
     q = torch.distributions.Normal(mu_q, logvar_q.exp())
     p = torch.distributions.Normal(mu_p, logvar_p.exp())
@@ -241,6 +251,17 @@ def without_root(log_p, log_q):
     return ratio.mean(), ratio.std()
 
 
+def two_errors(log_p, log_q):
+    ratio = (log_p - log_q).numpy()
+    return ratio.mean(), 2 * stats.sem(ratio)
+
+
+def one_shift_for_all_examples(log_joint, log_q):
+    log_w = log_joint - log_q
+    w = torch.exp(log_w - log_w.max())
+    return log_w.max() + w.mean(0).log(), w.sum(0).square() / w.square().sum(0)
+
+
 def jensen_the_wrong_way(log_joint, log_q):
     return (log_joint - log_q).mean(0), importance_by_softmax(log_joint, log_q)[1]
 
@@ -260,14 +281,18 @@ def prior_draws_forgotten(log_joint, log_q):
         ("kl_discrete", half_protected, "both_zero"),
         ("kl_discrete", jeffreys, "both_ways_in_one"),
         ("kl_discrete", nan_by_a_product, "zero_times_infinity"),
+        ("kl_discrete", infinity_made_finite, "largest_float"),
+        ("gaussian_kl_pair", parentheses_forgotten, "variance_not_divided"),
         ("gaussian_kl_pair", variance_as_sigma, "log_sigma"),
         ("gaussian_kl_pair", doubled, "half_dropped"),
         ("gaussian_kl_pair", the_other_way, "swapped"),
         ("monte_carlo_kl", sorted_then_paired, "sorted_with_abs"),
         ("monte_carlo_kl", without_root, "spread_of_one_draw"),
+        ("monte_carlo_kl", two_errors, "half_width_of_two"),
         ("log_mean_exp", lambda v: v.exp().sum(0).log() - math.log(len(v)), "naive"),
         ("importance_estimate", jensen_the_wrong_way, "mean_of_log_weights"),
         ("importance_estimate", prior_draws_forgotten, "proposal_ignored"),
+        ("importance_estimate", one_shift_for_all_examples, "one_maximum"),
     ],
 )
 def test_a_mistake_is_named_in_other_words(name, answer, mistake):

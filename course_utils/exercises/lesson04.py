@@ -166,6 +166,14 @@ def _bits(p: Tensor, q: Tensor) -> Tensor:
     return kl_discrete(p, q) / math.log(2)
 
 
+def _base_ten(p: Tensor, q: Tensor) -> Tensor:
+    return kl_discrete(p, q) / math.log(10)
+
+
+def _largest_float(p: Tensor, q: Tensor) -> Tensor:
+    return (p * (p / q).log()).nan_to_num(nan=0.0).sum(1)
+
+
 def _mean_over_symbols(p: Tensor, q: Tensor) -> Tensor:
     return kl_discrete(p, q) / p.shape[1]
 
@@ -282,6 +290,18 @@ KL_MISTAKES = (
         "These are bits (log to base 2): this course counts nats, with the natural "
         "logarithm.",
         _bits,
+    ),
+    Misconception(
+        "base_ten",
+        "This is the logarithm to base 10: this course counts nats, with the natural "
+        "logarithm.",
+        _base_ten,
+    ),
+    Misconception(
+        "largest_float",
+        "nan_to_num mends 0 · log 0, but it also turns ∞ into the largest float, "
+        "unless you pass posinf=math.inf. Where q = 0 < p the divergence is infinite.",
+        _largest_float,
     ),
     Misconception(
         "mean_over_symbols",
@@ -517,6 +537,20 @@ def _means_scaled_by_sigma(
     return 0.5 * (logs + ratio + (mu_q - mu_p) ** 2 * (-logvar_p / 2).exp() - 1).sum(1)
 
 
+def _means_scaled_twice(
+    mu_q: Tensor, logvar_q: Tensor, mu_p: Tensor, logvar_p: Tensor
+) -> Tensor:
+    logs, ratio, square = _pair_terms(mu_q, logvar_q, mu_p, logvar_p)
+    return 0.5 * (logs + ratio + square * (-logvar_p).exp() - 1).sum(1)
+
+
+def _variance_not_divided(
+    mu_q: Tensor, logvar_q: Tensor, mu_p: Tensor, logvar_p: Tensor
+) -> Tensor:
+    logs, _, square = _pair_terms(mu_q, logvar_q, mu_p, logvar_p)
+    return 0.5 * (logs + logvar_q.exp() + square - 1).sum(1)
+
+
 def _logvar_squared(
     mu_q: Tensor, logvar_q: Tensor, mu_p: Tensor, logvar_p: Tensor
 ) -> Tensor:
@@ -574,6 +608,12 @@ GAUSSIAN_KL_PAIR = Exercise(
             _pair(
                 lambda logs, ratio, square: 0.5 * ((logs + ratio + square).sum(1) - 1)
             ),
+        ),
+        Misconception(
+            "one_added",
+            "The 1 is added: it comes from −(z − mu_q)²/σ_q², so it is subtracted, and "
+            "two equal Gaussians get 0.",
+            _pair(lambda logs, ratio, square: 0.5 * (logs + ratio + square + 1).sum(1)),
         ),
         Misconception(
             "logs_flipped",
@@ -646,6 +686,18 @@ GAUSSIAN_KL_PAIR = Exercise(
             "The squared difference of the means is divided by σ_p, not by σ_p²: its "
             "unit does not cancel.",
             _means_scaled_by_sigma,
+        ),
+        Misconception(
+            "means_scaled_twice",
+            "The squared difference of the means is divided by σ_p⁴: exp(logvar_p) is "
+            "the variance already, so it stays outside the square.",
+            _means_scaled_twice,
+        ),
+        Misconception(
+            "variance_not_divided",
+            "The variance of q is not divided by that of p: both σ_q² and the squared "
+            "difference stand over σ_p² (parentheses?).",
+            _variance_not_divided,
         ),
         Misconception(
             "logvar_squared",
@@ -789,6 +841,10 @@ def _weighted_sum(log_p: Tensor, log_q: Tensor) -> Estimate:
     return terms.sum(), _error(terms)
 
 
+def _weighted_sum_own_error(log_p: Tensor, log_q: Tensor) -> Estimate:
+    return _weighted_sum(log_p, log_q)[0], _error(log_p - log_q)
+
+
 def _weighted_by_softmax(log_p: Tensor, log_q: Tensor) -> Estimate:
     weights = log_p.softmax(0)
     return (weights * (log_p - log_q)).sum(), _error(log_p - log_q)
@@ -804,6 +860,14 @@ def _errors_added(log_p: Tensor, log_q: Tensor) -> Estimate:
     return (log_p - log_q).mean(), error
 
 
+def _half_width(factor: float) -> Callable[[Tensor, Tensor], Estimate]:
+    return _mc(lambda ratio: (ratio.mean(), factor * _error(ratio)))
+
+
+HALF_WIDTH = (
+    "The second number is two (or 1.96) standard errors, the half-width of an "
+    "interval: asked for is one standard error."
+)
 PAIRED = (
     "You sorted the log-densities: sorting p and q apart pairs values of different "
     "draws. Each log p − log q belongs to *one* draw."
@@ -887,14 +951,23 @@ MONTE_CARLO_KL = Exercise(
             _mc(lambda ratio: (ratio.mean(), ratio.var())),
         ),
         Misconception(
-            "half_width",
-            "The second number is 1.96 standard errors, the half-width of an interval: "
-            "asked for is one standard error.",
-            _mc(lambda ratio: (ratio.mean(), 1.96 * _error(ratio))),
+            "root_of_spread",
+            "The root was taken of the standard deviation: √(*variance* / S), that is "
+            "the standard deviation over √S.",
+            _mc(lambda ratio: (ratio.mean(), (ratio.std() / len(ratio)).sqrt())),
         ),
+        Misconception("half_width", HALF_WIDTH, _half_width(1.96)),
+        Misconception("half_width_of_two", HALF_WIDTH, _half_width(2.0)),
         Misconception("weighted_again", WEIGHED_TWICE, _weighted_again),
         Misconception("weighted_sum", WEIGHED_TWICE, _weighted_sum),
+        Misconception("weighted_sum_own_error", WEIGHED_TWICE, _weighted_sum_own_error),
         Misconception("weighted_by_softmax", WEIGHED_TWICE, _weighted_by_softmax),
+        Misconception(
+            "no_log",
+            "You averaged the ratio p/q itself: the logarithm is missing, KL is the "
+            "mean of log p − log q.",
+            _mc(lambda ratio: _mean_and_error(ratio.exp())),
+        ),
         Misconception(
             "ratio_of_logs",
             "The logarithms were divided: log(p/q) is log p *minus* log q.",
@@ -1110,9 +1183,11 @@ def importance_estimate(log_joint: Tensor, log_q: Tensor) -> Estimate:
     return log_mean_exp(log_w, 0), (twice - squares).exp()
 
 
-def _log_pairs(generator: torch.Generator, level: float) -> list[Arguments]:
+def _log_pairs(generator: torch.Generator, *levels: float) -> list[Arguments]:
+    """Draw log-weights around a level for each example, the levels in turn."""
     drawn: list[Arguments] = []
     for S, count in ((9, 4), (6, 3)):
+        level = torch.tensor(levels, dtype=torch.float64).repeat(count)[:count]
         centres = level + 2 * _normal(generator, count)
         log_q = -2 + _normal(generator, S, count)
         drawn.append((centres + log_q + 0.8 * _normal(generator, S, count), log_q))
@@ -1124,7 +1199,7 @@ def _near_one(generator: torch.Generator) -> list[Arguments]:
 
 
 def _far_below(generator: torch.Generator) -> list[Arguments]:
-    return _log_pairs(generator, -900.0)
+    return _log_pairs(generator, -900.0, -1800.0)
 
 
 def _estimate_part(place: int, text: str, points: float) -> Criterion:
@@ -1184,6 +1259,34 @@ def _naive_size(log_joint: Tensor, log_q: Tensor) -> Tensor:
     return w.sum(0) ** 2 / (w**2).sum(0)
 
 
+def _one_maximum_estimate(log_joint: Tensor, log_q: Tensor) -> Estimate:
+    log_w = log_joint - log_q
+    w = (log_w - log_w.max()).exp()
+    return w.mean(0).log() + log_w.max(), w.sum(0) ** 2 / (w**2).sum(0)
+
+
+def _one_maximum_log(log_joint: Tensor, log_q: Tensor) -> Tensor:
+    return _one_maximum(log_joint - log_q)
+
+
+def _maximum_forgotten(log_joint: Tensor, log_q: Tensor) -> Tensor:
+    return _maximum_not_added(log_joint - log_q)
+
+
+def _weighted_mean_of_logs(log_joint: Tensor, log_q: Tensor) -> Tensor:
+    return (_normalised(log_joint, log_q) * (log_joint - log_q)).sum(0)
+
+
+def _naive_share(log_joint: Tensor, log_q: Tensor) -> Tensor:
+    w = _weights(log_joint, log_q)
+    return w.mean(0) ** 2 / (w**2).mean(0)
+
+
+def _size_by_variance(log_joint: Tensor, log_q: Tensor) -> Tensor:
+    w = _normalised(log_joint, log_q) * len(log_q)  # mean 1
+    return len(w) / (1 + w.var(0))
+
+
 def _perplexity(log_joint: Tensor, log_q: Tensor) -> Tensor:
     w = _normalised(log_joint, log_q)
     return (-torch.special.xlogy(w, w).sum(0)).exp()
@@ -1199,6 +1302,19 @@ UNDERFLOW = (
     "log-weights) for the effective sample size."
 )
 
+ONE_MAXIMUM = (
+    "One largest log-weight is subtracted for the whole batch: examples with a far "
+    "smaller p(x) underflow to 0. Each column needs its own."
+)
+NOT_DIVIDED = (
+    "log_q is not used: the draws come from q, so each p(x, z) must be divided by the "
+    "density with which z was drawn."
+)
+SHARE = (
+    "The second output is the effective sample size divided by S: return the number "
+    "of draws, between 1 and S."
+)
+
 IMPORTANCE_ESTIMATE = Exercise(
     name="importance_estimate",
     title="log p(x) from draws of a proposal",
@@ -1208,17 +1324,32 @@ IMPORTANCE_ESTIMATE = Exercise(
     criteria=(
         _estimate_part(0, "the estimate of log p(x) is right", 3.0),
         _estimate_part(1, "the effective sample size is right", 2.0),
-        agrees("both are right where p(x) is near exp(−900)", 1.0, _far_below),
+        agrees("both are right where p(x) is exp(−900) or less", 1.0, _far_below),
     ),
     misconceptions=(
+        Misconception("one_maximum", ONE_MAXIMUM, _one_maximum_estimate),
+        Misconception("one_maximum_log", ONE_MAXIMUM, _both(_one_maximum_log)),
+        Misconception(
+            "maximum_not_added",
+            "The largest log-weight was subtracted before exp and not added again to "
+            "the first output: log(e^m · mean) = m + log(mean).",
+            _both(_maximum_forgotten),
+        ),
+        Misconception(
+            "weighted_mean_of_log_weights",
+            "The first output averages the log-weights, weighted by the weights: the "
+            "draws come from q already. Average the weights plainly, then take the "
+            "logarithm.",
+            _both(_weighted_mean_of_logs),
+        ),
         Misconception("naive", UNDERFLOW, _both(_naive_log, _naive_size)),
         Misconception("naive_log", UNDERFLOW, _both(_naive_log)),
         Misconception("naive_size", UNDERFLOW, _both(size=_naive_size)),
+        Misconception("proposal_ignored", NOT_DIVIDED, _proposal_ignored),
         Misconception(
-            "proposal_ignored",
-            "log_q is not used: the draws come from q, so each p(x, z) must be divided "
-            "by the density with which z was drawn.",
-            _proposal_ignored,
+            "proposal_ignored_in_estimate",
+            NOT_DIVIDED,
+            _both(lambda log_joint, log_q: log_mean_exp(log_joint, 0)),
         ),
         Misconception(
             "proposal_multiplied",
@@ -1268,9 +1399,21 @@ IMPORTANCE_ESTIMATE = Exercise(
         ),
         Misconception(
             "size_as_share",
-            "The second output is the effective sample size divided by S: return the "
-            "number of draws, between 1 and S.",
+            SHARE,
             _both(size=lambda a, b: importance_estimate(a, b)[1] / len(a)),
+        ),
+        Misconception("size_as_naive_share", SHARE, _both(size=_naive_share)),
+        Misconception(
+            "size_logged",
+            "The second output is the *logarithm* of the effective sample size: take "
+            "exp at the end.",
+            _both(size=lambda a, b: importance_estimate(a, b)[1].log()),
+        ),
+        Misconception(
+            "size_by_variance",
+            "S / (1 + variance of the weights over their squared mean) is the same as "
+            "(Σ w)² / Σ w² if the variance has the divisor S: pass correction=0.",
+            _both(size=_size_by_variance),
         ),
         Misconception(
             "size_perplexity",
