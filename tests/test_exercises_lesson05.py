@@ -193,9 +193,56 @@ def em_as_two_regressions(x, W, b, sigma):
     return new_W, (x - b - mean @ new_W.T).square().mean().sqrt()
 
 
+def decoder_with_variance_as_scale(x, W, b, sigma, mu, logvar):
+    decoded = distributions.Normal(mu @ W.T + b, sigma**2)
+    return -decoded.log_prob(x).sum(1), kl_by_torch(mu, logvar)
+
+
+def decoder_averaged_before_the_log(x, W, b, sigma, mu, logvar):
+    spread = torch.einsum("dk,nk,ek->nde", W, logvar.exp(), W)
+    noise = sigma**2 * torch.eye(len(W), dtype=W.dtype)
+    averaged = distributions.MultivariateNormal(mu @ W.T + b, spread + noise)
+    return -averaged.log_prob(x), kl_by_torch(mu, logvar)
+
+
+def error_sum_of_squares(x, W, b, sigma, mu, logvar):
+    x_hat = mu @ W.T + b
+    loss = torch.nn.functional.mse_loss(x_hat, x, reduction="none").sum(1)
+    return loss, kl_by_formula(mu, logvar)
+
+
+def kl_with_log_sigma(mu, logvar):
+    sigma = (logvar / 2).exp()
+    return 0.5 * (mu**2 + sigma**2 - sigma.log() - 1).sum(1)
+
+
+def em_with_a_fresh_posterior_for_the_noise(x, W, b, sigma):
+    new_W, _ = em_by_moments(x, W, b, sigma)
+    mean, cov = posterior_by_joint(x, new_W, b, sigma)
+    error = ((x - b - mean @ new_W.T) ** 2).sum(1).mean()
+    return new_W, ((error + torch.trace(new_W @ cov @ new_W.T)) / x.shape[1]).sqrt()
+
+
+def em_with_sums_and_one_covariance(x, W, b, sigma):
+    mean, cov = posterior_by_joint(x, W, b, sigma)
+    A, C = (x - b).T @ mean, cov + mean.T @ mean
+    new_W = A @ torch.linalg.inv(C)
+    return new_W, ((((x - b) ** 2).sum() - (A * new_W).sum()) / x.numel()).sqrt()
+
+
 @pytest.mark.parametrize(
     ("name", "answer", "mistake"),
     [
+        ("elbo_terms", decoder_with_variance_as_scale, "variance_for_scale"),
+        ("elbo_terms", decoder_averaged_before_the_log, "predictive_for_distortion"),
+        ("elbo_terms", error_sum_of_squares, "squared_error"),
+        ("gaussian_kl", kl_with_log_sigma, "log_halved"),
+        ("em_step", em_with_a_fresh_posterior_for_the_noise, "second_e_step"),
+        (
+            "em_step",
+            em_with_sums_and_one_covariance,
+            "covariance_counted_once_throughout",
+        ),
         ("elbo_terms", plugged_in_mean, "trace_forgotten"),
         ("gaussian_kl", kl_with_a_scalar_for_all, "summed_over_batch"),
         ("gaussian_kl", kl_at_log_sigma, "read_as_log_sigma"),
@@ -223,6 +270,17 @@ CONSTANT = {
 def test_what_does_nothing_earns_nothing(name):
     report = grade(BY_NAME[name], CONSTANT[name], 0)
     assert report.score == 0, report
+
+
+def test_an_estimate_from_samples_is_told_that_it_is_random():
+    def one_sample(x, W, b, sigma, mu, logvar):
+        z = mu + (logvar / 2).exp() * torch.randn_like(mu)
+        decoded = distributions.Normal(z @ W.T + b, sigma)
+        return -decoded.log_prob(x).sum(1), kl_by_torch(mu, logvar)
+
+    report = grade(BY_NAME["elbo_terms"], one_sample, 0)
+    assert report.misconception is None
+    assert any("drawn at random" in (row.message or "") for row in report.rows)
 
 
 def test_a_half_right_answer_earns_its_part():

@@ -89,6 +89,13 @@ def _rows_alone(rows: Callable[[Arguments, slice], Arguments]) -> Criterion:
     def test(trial: Trial) -> None:
         for arguments in trial.probes():
             whole = first(trial.call(*arguments))
+            for once, again in zip(whole, first(trial.call(*arguments)), strict=True):
+                trial.expect_close(
+                    again,
+                    once,
+                    "two calls with the same inputs differ, so something is drawn at "
+                    "random where an exact value is asked for",
+                )
             for index in (slice(0, 1), slice(1, 3)):
                 part = first(trial.call(*rows(arguments, index)))
                 for all_rows, some in zip(whole, part, strict=True):
@@ -149,6 +156,16 @@ def _batch_mean_for_offset(x: Tensor, W: Tensor, b: Tensor, sigma: float) -> Pai
 def _mean_not_over_noise(x: Tensor, W: Tensor, b: Tensor, sigma: float) -> Pair:
     mean, cov = _posterior(x, W, b, sigma)
     return sigma**2 * mean, cov
+
+
+def _mean_over_sigma(x: Tensor, W: Tensor, b: Tensor, sigma: float) -> Pair:
+    mean, cov = _posterior(x, W, b, sigma)
+    return sigma * mean, cov
+
+
+def _two_forms_mixed(x: Tensor, W: Tensor, b: Tensor, sigma: float) -> Pair:
+    mean, cov = _posterior(x, W, b, sigma)
+    return mean / sigma**2, cov / sigma**2
 
 
 def _linear_term_for_mean(x: Tensor, W: Tensor, b: Tensor, sigma: float) -> Pair:
@@ -268,6 +285,18 @@ GAUSSIAN_POSTERIOR = Exercise(
             "The covariance is right; the mean lacks its division by σ²: it is "
             "S Wᵀ(x − b)/σ².",
             _mean_not_over_noise,
+        ),
+        Misconception(
+            "mean_over_sigma",
+            "The covariance is right; in the mean you divided by σ where it is σ²: "
+            "S Wᵀ(x − b)/σ².",
+            _mean_over_sigma,
+        ),
+        Misconception(
+            "two_forms_mixed",
+            "Two forms are mixed: (WᵀW + σ²I)⁻¹ goes with S = σ² (WᵀW + σ²I)⁻¹ and a "
+            "mean *without* /σ²; (I + WᵀW/σ²)⁻¹ goes with a mean with it.",
+            _two_forms_mixed,
         ),
         Misconception(
             "linear_term_for_mean",
@@ -410,6 +439,29 @@ GAUSSIAN_KL = Exercise(
             lambda mu, logvar: 0.5 * (mu**2 + (logvar / 2).exp() - logvar - 1).sum(1),
         ),
         Misconception(
+            "logvar_for_variance",
+            "`logvar` stands where σ² is meant: exponentiate it there.",
+            lambda mu, logvar: 0.5 * (mu**2 + logvar - logvar - 1).sum(1),
+        ),
+        Misconception(
+            "log_halved",
+            "The last term is log σ = logvar/2: log σ² is asked for, which is logvar.",
+            lambda mu, logvar: 0.5 * (mu**2 + logvar.exp() - logvar / 2 - 1).sum(1),
+        ),
+        Misconception(
+            "log_doubled",
+            "The last term is 2 · logvar, which is log σ⁴: log σ² is logvar itself.",
+            lambda mu, logvar: 0.5 * (mu**2 + logvar.exp() - 2 * logvar - 1).sum(1),
+        ),
+        Misconception(
+            "mean_over_variance",
+            "μ² was divided by q's σ²: that fraction belongs to KL(p ‖ q). Here "
+            "E_q[z²] = μ² + σ².",
+            lambda mu, logvar: (
+                0.5 * (mu**2 / logvar.exp() + logvar.exp() - logvar - 1).sum(1)
+            ),
+        ),
+        Misconception(
             "double_exponent",
             "exp(2·logvar) is σ⁴: `logvar` is log σ² already, so σ² = exp(logvar).",
             lambda mu, logvar: 0.5 * (mu**2 + (2 * logvar).exp() - logvar - 1).sum(1),
@@ -463,6 +515,12 @@ GAUSSIAN_KL = Exercise(
             "The −1 is missing: without it the KL of the prior to itself is K/2 and "
             "not 0.",
             lambda mu, logvar: _kl(mu, logvar, one=0.0).sum(1),
+        ),
+        Misconception(
+            "one_added",
+            "The 1 has the wrong sign: it is −1, so that the KL of the prior to itself "
+            "is 0.",
+            lambda mu, logvar: _kl(mu, logvar, one=-1.0).sum(1),
         ),
         Misconception(
             "one_only_once",
@@ -621,6 +679,26 @@ def _marginal_for_distortion(
     return nll, gaussian_kl(mu, logvar)
 
 
+def _constant_of_latents(
+    x: Tensor, W: Tensor, b: Tensor, sigma: float, mu: Tensor, logvar: Tensor
+) -> Pair:
+    distortion, rate = _terms(x, W, b, sigma, mu, logvar)
+    D, K = W.shape
+    return distortion - _normaliser(D, sigma) + _normaliser(K, sigma), rate
+
+
+def _predictive_for_distortion(
+    x: Tensor, W: Tensor, b: Tensor, sigma: float, mu: Tensor, logvar: Tensor
+) -> Pair:
+    """−log E_q p(x|z): a Gaussian with the covariance σ²I + W diag(σ²_k) Wᵀ."""
+    cov = sigma**2 * torch.eye(len(W), dtype=W.dtype)
+    cov = cov + torch.einsum("dk,nk,ek->nde", W, logvar.exp(), W)
+    r = x - b - mu @ W.T
+    square = (r * torch.linalg.solve(cov, r)).sum(1)
+    nll = 0.5 * (len(W) * LOG_2PI + torch.logdet(cov) + square)
+    return nll, gaussian_kl(mu, logvar)
+
+
 def _averaged_over_data(
     x: Tensor, W: Tensor, b: Tensor, sigma: float, mu: Tensor, logvar: Tensor
 ) -> Pair:
@@ -673,6 +751,52 @@ ELBO_TERMS = Exercise(
             "The constant (D/2) log 2πσ² of the Gaussian density is missing: without "
             "it the distortion is no −E log p(x|z).",
             _distorted(lambda s, t, D, sigma: (s + t) / 2 / sigma**2),
+        ),
+        Misconception(
+            "squared_error",
+            "This is the bare squared error at q's mean: ½, 1/σ², the trace and the "
+            "constant (D/2) log 2πσ² are missing.",
+            _distorted(lambda s, t, D, sigma: s),
+        ),
+        Misconception(
+            "half_squared_error",
+            "This is half the squared error at q's mean: 1/σ², the trace and the "
+            "constant (D/2) log 2πσ² are missing.",
+            _distorted(lambda s, t, D, sigma: s / 2),
+        ),
+        Misconception(
+            "scaled_squared_error",
+            "This is the squared error at q's mean over 2σ²: the trace and the "
+            "constant (D/2) log 2πσ² are missing.",
+            _distorted(lambda s, t, D, sigma: s / 2 / sigma**2),
+        ),
+        Misconception(
+            "log_likelihood_at_the_mean",
+            "The first output is log p(x|z) at q's mean: distortion has a minus, and "
+            "the trace that the spread of z adds.",
+            _distorted(
+                lambda s, t, D, sigma: -_normaliser(D, sigma) - s / 2 / sigma**2
+            ),
+        ),
+        Misconception(
+            "variance_for_scale",
+            "You gave σ² where the density wants σ, the standard deviation, and the "
+            "trace is missing.",
+            _distorted(
+                lambda s, t, D, sigma: _normaliser(D, sigma**2) + s / 2 / sigma**4
+            ),
+        ),
+        Misconception(
+            "constant_of_latents",
+            "The constant counts the K latents: it is D/2 times log 2πσ², D the "
+            "dimensions of x.",
+            _constant_of_latents,
+        ),
+        Misconception(
+            "predictive_for_distortion",
+            "The first output is −log E_q[p(x|z)], the log of an average: distortion "
+            "is −E_q[log p(x|z)], the average of the log.",
+            _predictive_for_distortion,
         ),
         Misconception(
             "normaliser_once",
@@ -869,7 +993,8 @@ ELBO_TERMS = Exercise(
         "E‖r − Wσε‖² = ‖r‖² + Σ_k σ²_k ‖w_k‖², with r = x − b − Wμ, because the ε_k "
         "are independent with mean 0 and variance 1. The w_k are the columns of W.",
         "r = x - b - mu @ W.T; square = (r**2).sum(1) + logvar.exp() @ "
-        "(W**2).sum(0). Add the constant (D/2) log 2πσ². The rate is gaussian_kl.",
+        "(W**2).sum(0). distortion = square / (2 * sigma**2) + D / 2 * math.log(2 * "
+        "math.pi * sigma**2). The rate is exercise 2's.",
     ),
 )
 
@@ -925,6 +1050,55 @@ def _em(
     if trace:
         square = square + torch.trace(M @ cov @ M.T)
     return new_W, float((square / (divide_by or len(W))).clamp(min=1e-12).sqrt())
+
+
+def _moments(
+    x: Tensor, W: Tensor, b: Tensor, sigma: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """E-step: posterior means, covariance S, and A = average of (x − b) μᵀ."""
+    mean, cov = _posterior(x, W, b, sigma)
+    return mean, cov, (x - b).T @ mean / len(x)
+
+
+def _noise(square: Tensor, D: int) -> float:
+    return float((square / D).clamp(min=1e-12).sqrt())
+
+
+def _old_map_in_trace(
+    x: Tensor, W: Tensor, b: Tensor, sigma: float
+) -> tuple[Tensor, float]:
+    _, _, A = _moments(x, W, b, sigma)
+    square = ((x - b) ** 2).sum(1).mean() - (A * W).sum()
+    return em_step(x, W, b, sigma)[0], _noise(square, len(W))
+
+
+def _covariance_counted_once_throughout(
+    x: Tensor, W: Tensor, b: Tensor, sigma: float
+) -> tuple[Tensor, float]:
+    mean, cov, A = _moments(x, W, b, sigma)
+    C = (cov + mean.T @ mean) / len(x)
+    new_W = torch.linalg.solve(C, A, left=False)
+    square = ((x - b) ** 2).sum(1).mean() - (A * new_W).sum()
+    return new_W, _noise(square, len(W))
+
+
+def _trace_without_map_in_noise(
+    x: Tensor, W: Tensor, b: Tensor, sigma: float
+) -> tuple[Tensor, float]:
+    mean, cov, _ = _moments(x, W, b, sigma)
+    new_W, _ = em_step(x, W, b, sigma)
+    square = ((x - b - mean @ new_W.T) ** 2).sum(1).mean() + torch.trace(cov)
+    return new_W, _noise(square, len(W))
+
+
+def _second_e_step(
+    x: Tensor, W: Tensor, b: Tensor, sigma: float
+) -> tuple[Tensor, float]:
+    new_W, _ = em_step(x, W, b, sigma)
+    mean, cov = _posterior(x, new_W, b, sigma)
+    square = ((x - b - mean @ new_W.T) ** 2).sum(1).mean()
+    square = square + torch.trace(new_W @ cov @ new_W.T)
+    return new_W, float((square / len(W)).sqrt())
 
 
 def _mean_log_density(x: Tensor, W: Tensor, b: Tensor, sigma: float) -> float:
@@ -993,6 +1167,42 @@ EM_STEP = Exercise(
             lambda *a: _em(*a, old_map=True),
         ),
         Misconception(
+            "old_map_in_trace",
+            "W is right; σ² was computed with the old W: the M-step's σ² uses the new "
+            "one.",
+            _old_map_in_trace,
+        ),
+        Misconception(
+            "covariance_counted_once_throughout",
+            "S belongs to *every* example: in the average of second moments it is S, "
+            "not S/N.",
+            _covariance_counted_once_throughout,
+        ),
+        Misconception(
+            "trace_without_map",
+            "W is right; in σ² the spread of z reaches x through W: it adds "
+            "tr(W S Wᵀ), not tr(S).",
+            _trace_without_map_in_noise,
+        ),
+        Misconception(
+            "second_e_step",
+            "W is right; σ² was computed with a new E-step at the new W: keep q fixed "
+            "through the whole M-step.",
+            _second_e_step,
+        ),
+        Misconception(
+            "divided_by_latents",
+            "W is right; the expected square was divided by K: it is a sum over the D "
+            "dimensions of x.",
+            lambda *a: _em(*a, divide_by=a[1].shape[1]),
+        ),
+        Misconception(
+            "divided_twice",
+            "W is right; σ² was divided by N twice: the averages over the examples "
+            "hold it already.",
+            lambda *a: _em(*a, divide_by=a[0].numel()),
+        ),
+        Misconception(
             "variance_returned",
             "The second output is σ²: asked for is σ, its square root.",
             lambda *a: (em_step(*a)[0], em_step(*a)[1] ** 2),
@@ -1047,8 +1257,8 @@ EM_STEP = Exercise(
         ),
     ),
     hints=(
-        "E-step: gaussian_posterior gives the means μ_n and the covariance S. All "
-        "that the M-step needs are averages: of (x − b) μᵀ and of E[z zᵀ].",
+        "E-step: the posterior of exercise 1 gives the means μ_n and the covariance S. "
+        "All that the M-step needs are averages: of (x − b) μᵀ and of E[z zᵀ].",
         "A = (x - b).T @ mean / N is (D, K); C = cov + mean.T @ mean / N is (K, K). "
         "The new W solves W C = A.",
         "sigma² = (average of ‖x − b‖² − tr(A Wᵀ)) / D with the *new* W; tr(A Wᵀ) is "
