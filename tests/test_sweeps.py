@@ -110,6 +110,13 @@ def test_a_run_again_gives_the_same_and_leaves_torch_as_it_was():
         assert not torch.equal(weights, other.state_dict()[name])
 
 
+def test_a_seed_is_that_of_the_first_weights_too():
+    still = dataclasses.replace(TINY, epochs=1, lr=1e-9)
+    pair = [train(still, "beta-VAE", 1.0, seed)[0].state_dict() for seed in (0, 1)]
+    for name, weights in pair[0].items():
+        assert (weights - pair[1][name]).abs().max() > 0.01, name
+
+
 def test_beta_and_the_loss_matter():
     runs = [("beta-VAE", 0.5), ("beta-VAE", 8.0), ("beta-TCVAE", 8.0)]
     rates = [train(TINY, loss, beta, seed=0)[1].scores["rate"] for loss, beta in runs]
@@ -217,7 +224,9 @@ def test_another_configuration_is_refused(copied, trained, change, said):
     folder, _ = copied
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     other = dataclasses.replace(TINY, **change)
-    with pytest.raises(ValueError, match=f"another configuration: {said}.*Delete"):
+    with pytest.raises(
+        ValueError, match=rf"json is of another configuration: {said}.*Delete"
+    ):
         run(other, workers=1, folder=folder)
     assert trained == []
     assert before == {file.name: file.read_bytes() for file in folder.iterdir()}
