@@ -304,8 +304,9 @@ class ElboBars:
                 label="posterior",
             )  # fmt: skip
             curves.plot(
-                self.z, self.density(mu, logvar), color=COLOURS["model"], label="q"
-            )
+                self.z, self.density(mu, logvar), color=COLOURS["model"], label="q",
+                zorder=1,  # below the others, so that they are seen where q covers them
+            )  # fmt: skip
             curves.set(title=name, xlabel="z", ylim=(0, self._peak))
             draw_stacks(stacks, self.parts(mu, logvar))
         axes[1, 0].set_ylim(0, 1.06 * max(self.parts(*q[1:]).left for q in qs))
