@@ -896,7 +896,7 @@ ROTATE_MODEL = Exercise(
         Misconception(
             "diagonal_kept",
             "You kept the diagonal of the turned covariance only: that is another q, "
-            "with another rate. What it costs is section 7's question.",
+            "with another rate. What it costs is the next section's question.",
             _diagonal_kept,
         ),
         Misconception(
