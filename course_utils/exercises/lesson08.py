@@ -316,6 +316,14 @@ def _mean_over_units(mu: Tensor, logvar: Tensor) -> Tensor:
     return gaussian_kl(mu, logvar) / mu.shape[1]
 
 
+def _sigma_for_variance(mu: Tensor, logvar: Tensor) -> Tensor:
+    return 0.5 * (mu**2 + (logvar / 2).exp() - logvar - 1).mean(0)
+
+
+def _one_missing(mu: Tensor, logvar: Tensor) -> Tensor:
+    return 0.5 * (mu**2 + logvar.exp() - logvar).mean(0)
+
+
 def _squared_logvar(mu: Tensor, logvar: Tensor) -> Tensor:
     return 0.5 * (mu**2 + logvar**2 - logvar - 1).mean(0)
 
@@ -412,6 +420,16 @@ KL_PER_UNIT = Exercise(
             "logvar was squared where it should be exponentiated: σ² = exp(logvar).",
             _squared_logvar,
         ),
+        Misconception(
+            "sigma_for_variance",
+            "exp(logvar / 2) is σ: the KL has σ² = exp(logvar) in this place.",
+            _sigma_for_variance,
+        ),
+        Misconception(
+            "one_missing",
+            "The −1 is missing: a unit that equals the prior then has ½ nat, not 0.",
+            _one_missing,
+        ),
     ),
     hints=(
         "Write down the KL of one unit of one example first: mean mu, variance "
@@ -504,6 +522,11 @@ def _capacity(eigenvalues: Tensor, beta: float, sigma2: float) -> Tensor:
     return 0.5 * torch.log1p(eigenvalues / (beta * sigma2))
 
 
+def _capacity_of_active(eigenvalues: Tensor, beta: float, sigma2: float) -> Tensor:
+    rates = _capacity(eigenvalues, beta, sigma2)
+    return torch.where(eigenvalues > beta * sigma2, rates, torch.zeros_like(rates))
+
+
 def _squared_again(eigenvalues: Tensor, beta: float, sigma2: float) -> Tensor:
     return linear_vae_rates(eigenvalues, beta, sigma2**2)
 
@@ -590,6 +613,12 @@ LINEAR_VAE_RATES = Exercise(
             "½ log(1 + λ/(βσ²)) puts λ where l² = λ − βσ² belongs: 1 + l²/(βσ²) is "
             "λ/(βσ²).",
             _capacity,
+        ),
+        Misconception(
+            "capacity_of_active",
+            "The idle directions are right. In the active ones ½ log(1 + λ/(βσ²)) puts "
+            "λ where l² = λ − βσ² belongs: 1 + l²/(βσ²) is λ/(βσ²).",
+            _capacity_of_active,
         ),
         Misconception(
             "squared_again",
@@ -689,6 +718,10 @@ def _total_floor(kl: Tensor, floor: float) -> Tensor:
     return kl.sum(1).mean().clamp(min=floor)
 
 
+def _total_of_each_example(kl: Tensor, floor: float) -> Tensor:
+    return kl.sum(1).clamp(min=floor).mean()
+
+
 def _total_floor_k(kl: Tensor, floor: float) -> Tensor:
     return kl.sum(1).mean().clamp(min=floor * kl.shape[1])
 
@@ -757,6 +790,12 @@ FREE_BITS = Exercise(
             "The floor was applied to the total: one busy unit then satisfies it, and "
             "all others may die. Each unit has its own floor.",
             _total_floor,
+        ),
+        Misconception(
+            "total_of_each_example",
+            "The floor was applied to the total of each example: average over the "
+            "batch first, and give each unit its own floor.",
+            _total_of_each_example,
         ),
         Misconception(
             "total_times_k",
