@@ -866,6 +866,14 @@ ELBO_TERMS = Exercise(
             ),
         ),
         Misconception(
+            "trace_bare",
+            "The trace was added as it is: it is part of the expected squared error, "
+            "and is divided by 2σ² with it.",
+            _distorted(
+                lambda s, t, D, sigma: _normaliser(D, sigma) + s / 2 / sigma**2 + t
+            ),
+        ),
+        Misconception(
             "trace_not_halved",
             "The trace is part of the expected squared error: the ½ stands before it "
             "as well.",
