@@ -28,15 +28,14 @@ def step_by_descent_on_minus(beta, rate, delta, step):
     return max(beta - step * (delta - rate), 0)
 
 
-def kkt_by_stack(slope_distortion, slope_rate, rate, beta, delta):
+def kkt_by_clamps(slope_distortion, slope_rate, rate, beta, delta):
     excess = torch.tensor(rate - delta, dtype=torch.float64)
     beta = torch.tensor(beta, dtype=torch.float64)
     stationarity = torch.linalg.vector_norm(
         slope_distortion + beta * slope_rate, ord=math.inf
     )
-    return torch.stack(
-        [stationarity, excess.clamp(min=0), (-beta).clamp(min=0), (beta * excess).abs()]
-    )
+    inequalities = excess.clamp(min=0), (-beta).clamp(min=0)
+    return stationarity, *inequalities, (beta * excess).abs()
 
 
 def kkt_by_ifs(slope_distortion, slope_rate, rate, beta, delta):
@@ -44,17 +43,14 @@ def kkt_by_ifs(slope_distortion, slope_rate, rate, beta, delta):
     slopes = [abs(d + beta * r) for d, r in zip(*both, strict=True)]
     primal = rate - delta if rate > delta else 0.0
     dual = -beta if beta < 0 else 0.0
-    return torch.tensor(
-        [max(slopes), primal, dual, abs(beta) * abs(rate - delta)], dtype=torch.float64
-    )
+    return max(slopes), primal, dual, abs(beta) * abs(rate - delta)
 
 
 def kkt_by_relu(slope_distortion, slope_rate, rate, beta, delta):
-    both = torch.tensor([rate - delta, -beta], dtype=torch.float64)
+    both = torch.relu(torch.tensor([rate - delta, -beta]))  # in float32
     total = slope_distortion + beta * slope_rate
     worst = torch.maximum(total.max(), -total.min())
-    slack = torch.tensor([abs(beta * (delta - rate))], dtype=torch.float64)
-    return torch.cat([worst[None], torch.relu(both), slack])
+    return [worst.item(), *both.tolist(), abs(beta * (delta - rate))]
 
 
 def beta_by_the_library(variances, sigma2, delta):
@@ -91,7 +87,7 @@ def beta_by_geometric_mean(variances, sigma2, delta):
 
 RIGHT = {
     "dual_step": (step_by_if, step_by_torch, step_by_descent_on_minus),
-    "kkt": (kkt_by_stack, kkt_by_ifs, kkt_by_relu),
+    "kkt": (kkt_by_clamps, kkt_by_ifs, kkt_by_relu),
     "beta_for_rate": (
         beta_by_the_library,
         beta_by_root_finding,

@@ -162,6 +162,42 @@ DUAL_STEP = Exercise(
             lambda b, r, d, s: max(1.0, b + s * (r - d)),
         ),
         Misconception(
+            "relative",
+            "You divide the excess by δ. The slope of the dual is rate − δ itself, in "
+            "nats.",
+            lambda b, r, d, s: max(0.0, b + s * (r - d) / d),
+        ),
+        Misconception(
+            "relative_unprojected",
+            "You divide the excess by δ. The slope of the dual is rate − δ itself, in "
+            "nats.",
+            lambda b, r, d, s: b + s * (r - d) / d,
+        ),
+        Misconception(
+            "mirrored",
+            "abs turns a negative β into a positive price. A β that would fall below 0 "
+            "belongs at 0: the budget does not bind.",
+            lambda b, r, d, s: abs(b + s * (r - d)),
+        ),
+        Misconception(
+            "sign_only",
+            "You use the sign of rate − δ only. The step is proportional to its size, "
+            "so that it shrinks near the solution.",
+            lambda b, r, d, s: max(0.0, b + math.copysign(s, r - d)),
+        ),
+        Misconception(
+            "zero_below",
+            "You set β to 0 wherever the rate is below δ. Lower it by a step; 0 is but "
+            "the floor.",
+            lambda b, r, d, s: b + s * (r - d) if r > d else 0.0,
+        ),
+        Misconception(
+            "min_for_max",
+            "min(0, …) keeps β at 0 or *below*. The constraint is β ≥ 0: take the "
+            "larger of the two.",
+            lambda b, r, d, s: min(0.0, b + s * (r - d)),
+        ),
+        Misconception(
             "no_step",
             "The step size is missing: multiply the excess rate − δ by step.",
             lambda b, r, d, s: max(0.0, b + (r - d)),
@@ -177,6 +213,8 @@ DUAL_STEP = Exercise(
 
 # --- kkt ----------------------------------------------------------------------------
 
+Four = tuple[float, float, float, float]
+
 
 def kkt(
     slope_distortion: Tensor,
@@ -184,11 +222,11 @@ def kkt(
     rate: float,
     beta: float,
     delta: float,
-) -> Tensor:
+) -> Four:
     """How far a point is from stationarity, primal, dual feasibility, slackness."""
-    stationarity = (slope_distortion + beta * slope_rate).abs().max()
-    others = [max(0.0, rate - delta), max(0.0, -beta), abs(beta * (rate - delta))]
-    return torch.cat([stationarity[None], torch.tensor(others).to(stationarity)])
+    stationarity = float((slope_distortion + beta * slope_rate).abs().max())
+    primal, dual = max(0.0, rate - delta), max(0.0, -beta)
+    return stationarity, primal, dual, abs(beta * (rate - delta))
 
 
 def _points(generator: torch.Generator) -> list[Arguments]:
@@ -207,24 +245,21 @@ def _points(generator: torch.Generator) -> list[Arguments]:
 def _zero_at_a_solution(trial: Trial) -> None:
     slope = torch.tensor([1.5, -0.6, 2.1], dtype=torch.float64)
     got = trial.call(-2.0 * slope, slope, 1.5, 2.0, 1.5)
-    trial.expect_close(got, torch.zeros(4).double(), "where all four conditions hold")
+    trial.expect_close(got, (0.0,) * 4, "where all four conditions hold")
     # Inactive: the rate is below δ, β is 0, the distortion is at its minimum.
     got = trial.call(0 * slope, slope, 0.5, 0.0, 1.5)
-    trial.expect_close(
-        got, torch.zeros(4).double(), "where the constraint does not bind and β is 0"
-    )
+    trial.expect_close(got, (0.0,) * 4, "where the constraint does not bind and β is 0")
     away = trial.call(*trial.probes()[2])
-    if float(away.abs().max()) == 0:
+    if all(float(residual) == 0 for residual in away):
         raise Refused("away from the solution something must differ from 0.")
 
 
 def _never_negative(trial: Trial) -> None:
     for arguments in trial.probes():
         got = trial.call(*arguments)
-        if float(got.min()) < 0:
-            raise Refused(
-                f"a residual is {float(got.min()):.3g}: it is a size, at least 0."
-            )
+        least = min(float(residual) for residual in got)
+        if least < 0:
+            raise Refused(f"a residual is {least:.3g}: it is a size, at least 0.")
         if float(got[0]) == 0:
             raise Refused("the slopes do not cancel here: stationarity is not 0.")
 
@@ -233,15 +268,15 @@ def _stationarity(d: Tensor, r: Tensor, beta: float) -> Tensor:
     return (d + beta * r).abs().max()
 
 
-def _four(first: Tensor, *rest: float) -> Tensor:
-    return torch.stack([first, *[first.new_tensor(value) for value in rest]])
+def _four(first: Tensor, primal: float, dual: float, slackness: float) -> Four:
+    return float(first), primal, dual, slackness
 
 
 KKT = Exercise(
     name="kkt",
     title="the four conditions as numbers",
     reference=kkt,
-    returns="(4,) residuals, all at least 0",
+    returns="four numbers: stationarity, primal, dual, slackness",
     probes=_points,
     criteria=(
         agrees("the four residuals", 3.0),
@@ -389,6 +424,71 @@ KKT = Exercise(
                 abs(b * (rate - delta)),
             ),
         ),
+        Misconception(
+            "stationarity_norm",
+            "This is the length of the vector of slopes. The task asks for the largest "
+            "single size, so that a residual means the same for any number of weights.",
+            lambda d, r, rate, b, delta: _four(
+                (d + b * r).norm(),
+                max(0.0, rate - delta),
+                max(0.0, -b),
+                abs(b * (rate - delta)),
+            ),
+        ),
+        Misconception(
+            "stationarity_averaged",
+            "A mean hides one parameter whose slope is far from 0 behind many at rest: "
+            "take the largest size.",
+            lambda d, r, rate, b, delta: _four(
+                (d + b * r).abs().mean(),
+                max(0.0, rate - delta),
+                max(0.0, -b),
+                abs(b * (rate - delta)),
+            ),
+        ),
+        Misconception(
+            "sizes_summed",
+            "You added up the sizes over the parameters. The task asks for the largest "
+            "one, so that a residual means the same for any number of weights.",
+            lambda d, r, rate, b, delta: _four(
+                (d + b * r).abs().sum(),
+                max(0.0, rate - delta),
+                max(0.0, -b),
+                abs(b * (rate - delta)),
+            ),
+        ),
+        Misconception(
+            "dual_is_beta",
+            "The third number is β itself. Dual feasibility is β ≥ 0: its residual is "
+            "what is missing to 0, max(0, −β).",
+            lambda d, r, rate, b, delta: _four(
+                _stationarity(d, r, b),
+                max(0.0, rate - delta),
+                b,
+                abs(b * (rate - delta)),
+            ),
+        ),
+        Misconception(
+            "dual_size",
+            "|β| calls a positive price a fault. Only a negative β breaks β ≥ 0: "
+            "max(0, −β).",
+            lambda d, r, rate, b, delta: _four(
+                _stationarity(d, r, b),
+                max(0.0, rate - delta),
+                abs(b),
+                abs(b * (rate - delta)),
+            ),
+        ),
+        Misconception(
+            "slackness_without_delta",
+            "Slackness compares the rate with δ: β (rate − δ), not β · rate.",
+            lambda d, r, rate, b, delta: _four(
+                _stationarity(d, r, b),
+                max(0.0, rate - delta),
+                max(0.0, -b),
+                abs(b * rate),
+            ),
+        ),
     ),  # fmt: skip
     hints=(
         "One number for each condition, in the order of the text. Which of them are "
@@ -500,6 +600,19 @@ def _log_returned(variances: Tensor, sigma2: float, delta: float) -> float:
     return math.log(_right_level(variances, delta) / sigma2)
 
 
+def _sign_of_delta(variances: Tensor, sigma2: float, delta: float) -> float:
+    return _right_level(variances, -delta) / sigma2
+
+
+def _arithmetic(variances: Tensor, sigma2: float, delta: float) -> float:
+    used = _used(variances, delta)
+    return float(variances[:used].mean()) * math.exp(-2 * delta / used) / sigma2
+
+
+def _base_two(variances: Tensor, sigma2: float, delta: float) -> float:
+    return _right_level(variances, delta * math.log(2)) / sigma2
+
+
 def _inverse(variances: Tensor, sigma2: float, delta: float) -> float:
     return sigma2 / _right_level(variances, delta)
 
@@ -569,6 +682,24 @@ BETA_FOR_RATE = Exercise(
             "log_returned",
             "This is log β: exponentiate the logarithm of the level first.",
             _log_returned,
+        ),
+        Misconception(
+            "sign_of_delta",
+            "The sign of δ is turned round: spending more nats needs a *lower* level, "
+            "so 2δ is subtracted from the sum of logarithms.",
+            _sign_of_delta,
+        ),
+        Misconception(
+            "arithmetic",
+            "You averaged the variances and then took the logarithm. The rates add "
+            "logarithms: average log λ, which gives their geometric mean.",
+            _arithmetic,
+        ),
+        Misconception(
+            "base_two",
+            "These are logarithms to base 2, so δ was spent in bits. The course counts "
+            "in nats: natural logarithms.",
+            _base_two,
         ),
         Misconception(
             "inverse",
