@@ -180,7 +180,7 @@ class Multiplier:
         if beta > self.largest:
             raise Infeasible(
                 f"β has reached {self.largest:g} and the rate is still {rate:.4g} "
-                f"nats, above δ = {self.delta:g}: no weight makes this model meet δ"
+                f"nats, above δ = {self.delta:g}: no β up to here makes it meet δ"
             )
         return self.beta
 
