@@ -149,10 +149,16 @@ def _wrong_terms(**change: bool) -> object:
             )
             distortion = math.log(len(means)) - each.logsumexp(1)
         rate = gaussian_kl(mu, logvar)
+        if change.get("normaliser_no_half"):
+            distortion = distortion + 0.5 * x.shape[1] * math.log(2 * math.pi * sigma2)
+        if change.get("rate_no_exp"):
+            rate = 0.5 * (mu**2 - 1).sum(1)
         if change.get("rate_sign"):
             rate = -rate
         if change.get("rate_mean"):
             rate = rate / mu.shape[1]
+        if change.get("swapped"):
+            return rate, distortion
         return distortion, rate
 
     return wrong
@@ -233,6 +239,19 @@ CONDITIONAL_TERMS = Exercise(
             "rate_mean",
             "The rate was averaged over the latents. Sum over them: a mean is a β of "
             "1/K.",
+        ),
+        _terms_mistake(
+            "normaliser_no_half",
+            "The normaliser is twice too large: it is (D/2) log(2πσ²).",
+        ),
+        _terms_mistake(
+            "rate_no_exp",
+            "The rate has logvar where it needs the variance, exp(logvar): the two "
+            "then cancel.",
+        ),
+        _terms_mistake(
+            "swapped",
+            "Right numbers, wrong order: return the distortion first, then the rate.",
         ),
         _terms_mistake(
             "rate_sign",
@@ -381,6 +400,18 @@ UNLABELLED_BOUND = Exercise(
             "You normalised probabilities as if they were logits: log_q_y is a "
             "logarithm already, so q = exp(log_q_y), not softmax of q.",
             lambda e, q: (q.exp().softmax(1) * (e - q.exp().log_softmax(1))).sum(1),
+        ),
+        Misconception(
+            "negative",
+            "This is the negative of the bound. As a loss you would minimise that; the "
+            "task asks for the bound on log p(x).",
+            lambda e, q: -(q.exp() * (e - q)).sum(1),
+        ),
+        Misconception(
+            "weights_lost_in_log",
+            "This is log Σ_y exp(ELBO − log q): the weights q(y|x) are missing, and "
+            "the logarithm belongs inside the sum.",
+            lambda e, q: (e - q).logsumexp(1),
         ),
         Misconception(
             "sum_over_batch",
@@ -540,6 +571,20 @@ LEAKED_NATS = Exercise(
             "You cut negative values off. A probe can be worse than none, and hiding "
             "it biases the mean over probes upwards.",
             lambda lp, y: (_entropy(y) + _right(lp, y).mean()).clamp(min=0),
+        ),
+        Misconception(
+            "relative",
+            "This is the share of H(y) that leaks. The task asks for nats: do not "
+            "divide by H(y).",
+            lambda lp, y: 1 + _right(lp, y).mean() / _entropy(y),
+        ),
+        Misconception(
+            "counts_not_shares",
+            "H(y) was computed from counts. Divide them by N: shares add up to 1.",
+            lambda lp, y: (
+                _right(lp, y).mean()
+                - torch.special.xlogy(*[torch.bincount(y).double()] * 2).sum()
+            ),
         ),
         Misconception(
             "accuracy",
