@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -264,12 +266,24 @@ def _never_negative(trial: Trial) -> None:
             raise Refused("the slopes do not cancel here: stationarity is not 0.")
 
 
-def _stationarity(d: Tensor, r: Tensor, beta: float) -> Tensor:
-    return (d + beta * r).abs().max()
+STATIONARITY, PRIMAL, DUAL, SLACKNESS = range(4)
 
 
-def _four(first: Tensor, primal: float, dual: float, slackness: float) -> Four:
-    return float(first), primal, dual, slackness
+def _kkt_but(place: int, residual: Callable[..., Any]) -> Callable[..., Four]:
+    """Return the right residuals, but one of them computed in another way."""
+
+    def wrong(
+        slope_distortion: Tensor,
+        slope_rate: Tensor,
+        rate: float,
+        beta: float,
+        delta: float,
+    ) -> Four:
+        four = list(kkt(slope_distortion, slope_rate, rate, beta, delta))
+        four[place] = float(residual(slope_distortion, slope_rate, rate, beta, delta))
+        return four[0], four[1], four[2], four[3]
+
+    return wrong
 
 
 KKT = Exercise(
@@ -288,206 +302,126 @@ KKT = Exercise(
             "minus_beta",
             "Stationarity has a minus: the Lagrangian is distortion **plus** "
             "β (rate − δ), because both are minimised.",
-            lambda d, r, rate, b, delta: _four(
-                _stationarity(d, r, -b),
-                max(0.0, rate - delta),
-                max(0.0, -b),
-                abs(b * (rate - delta)),
+            _kkt_but(
+                STATIONARITY, lambda d, r, rate, b, delta: (d - b * r).abs().max()
             ),
         ),
         Misconception(
             "beta_on_distortion",
             "β weighs the distortion here. It multiplies the *rate* only.",
-            lambda d, r, rate, b, delta: _four(
-                (b * d + r).abs().max(),
-                max(0.0, rate - delta),
-                max(0.0, -b),
-                abs(b * (rate - delta)),
+            _kkt_but(
+                STATIONARITY, lambda d, r, rate, b, delta: (b * d + r).abs().max()
             ),
         ),
         Misconception(
             "no_beta",
             "Stationarity without β: only at β = 1 do the slopes add up to 0.",
-            lambda d, r, rate, b, delta: _four(
-                (d + r).abs().max(),
-                max(0.0, rate - delta),
-                max(0.0, -b),
-                abs(b * (rate - delta)),
-            ),
+            _kkt_but(STATIONARITY, lambda d, r, rate, b, delta: (d + r).abs().max()),
         ),
         Misconception(
             "wrong_side",
             "Primal feasibility is turned round: a rate *below* δ is allowed and costs "
             "nothing; one above δ is what is measured.",
-            lambda d, r, rate, b, delta: _four(
-                _stationarity(d, r, b),
-                max(0.0, delta - rate),
-                max(0.0, -b),
-                abs(b * (rate - delta)),
-            ),
+            _kkt_but(PRIMAL, lambda d, r, rate, b, delta: max(0.0, delta - rate)),
         ),
         Misconception(
             "equality",
             "You demand rate = δ. The constraint is rate ≤ δ: below δ the primal "
             "residual is 0.",
-            lambda d, r, rate, b, delta: _four(
-                _stationarity(d, r, b),
-                abs(rate - delta),
-                max(0.0, -b),
-                abs(b * (rate - delta)),
-            ),
+            _kkt_but(PRIMAL, lambda d, r, rate, b, delta: abs(rate - delta)),
         ),
         Misconception(
             "primal_not_clamped",
             "rate − δ is negative where the constraint holds with room to spare: the "
             "residual there is 0, so take max(0, rate − δ).",
-            lambda d, r, rate, b, delta: _four(
-                _stationarity(d, r, b),
-                rate - delta,
-                max(0.0, -b),
-                abs(b * (rate - delta)),
-            ),
+            _kkt_but(PRIMAL, lambda d, r, rate, b, delta: rate - delta),
         ),
         Misconception(
             "dual_wrong_sign",
             "Dual feasibility is β ≥ 0: its residual is max(0, −β), and a positive β "
             "breaks nothing.",
-            lambda d, r, rate, b, delta: _four(
-                _stationarity(d, r, b),
-                max(0.0, rate - delta),
-                max(0.0, b),
-                abs(b * (rate - delta)),
-            ),
+            _kkt_but(DUAL, lambda d, r, rate, b, delta: max(0.0, b)),
         ),
         Misconception(
             "slackness_without_beta",
             "Complementary slackness is a *product*: β (rate − δ) = 0. One factor may "
             "differ from 0 if the other is 0.",
-            lambda d, r, rate, b, delta: _four(
-                _stationarity(d, r, b),
-                max(0.0, rate - delta),
-                max(0.0, -b),
-                abs(rate - delta),
-            ),
+            _kkt_but(SLACKNESS, lambda d, r, rate, b, delta: abs(rate - delta)),
         ),
         Misconception(
             "slackness_signed",
             "Slackness keeps its sign here: return its size.",
-            lambda d, r, rate, b, delta: _four(
-                _stationarity(d, r, b),
-                max(0.0, rate - delta),
-                max(0.0, -b),
-                b * (rate - delta),
-            ),
+            _kkt_but(SLACKNESS, lambda d, r, rate, b, delta: b * (rate - delta)),
         ),
         Misconception(
             "slackness_clamped",
             "You clamp the product at 0 from below: β (rate − δ) < 0, a price paid for "
             "a constraint that does not bind, breaks slackness too. Take its size.",
-            lambda d, r, rate, b, delta: _four(
-                _stationarity(d, r, b),
-                max(0.0, rate - delta),
-                max(0.0, -b),
-                max(0.0, b * (rate - delta)),
+            _kkt_but(
+                SLACKNESS, lambda d, r, rate, b, delta: max(0.0, b * (rate - delta))
             ),
         ),
         Misconception(
             "stationarity_signed",
             "The largest slope may be a negative one: take the largest *size*, "
             ".abs().max().",
-            lambda d, r, rate, b, delta: _four(
-                (d + b * r).max(),
-                max(0.0, rate - delta),
-                max(0.0, -b),
-                abs(b * (rate - delta)),
-            ),
+            _kkt_but(STATIONARITY, lambda d, r, rate, b, delta: (d + b * r).max()),
         ),
         Misconception(
             "stationarity_summed",
             "Slopes of opposite sign cancel in a sum: stationarity must hold for every "
             "parameter, so take the largest size.",
-            lambda d, r, rate, b, delta: _four(
-                (d + b * r).sum().abs(),
-                max(0.0, rate - delta),
-                max(0.0, -b),
-                abs(b * (rate - delta)),
+            _kkt_but(
+                STATIONARITY, lambda d, r, rate, b, delta: (d + b * r).sum().abs()
             ),
         ),
         Misconception(
             "sizes_first",
             "You added the sizes of the slopes. They have to cancel: add first, then "
             "take sizes.",
-            lambda d, r, rate, b, delta: _four(
-                (d.abs() + b * r.abs()).abs().max(),
-                max(0.0, rate - delta),
-                max(0.0, -b),
-                abs(b * (rate - delta)),
+            _kkt_but(
+                STATIONARITY,
+                lambda d, r, rate, b, delta: (d.abs() + b * r.abs()).abs().max(),
             ),
         ),
         Misconception(
             "stationarity_norm",
             "This is the length of the vector of slopes. The task asks for the largest "
             "single size, so that a residual means the same for any number of weights.",
-            lambda d, r, rate, b, delta: _four(
-                (d + b * r).norm(),
-                max(0.0, rate - delta),
-                max(0.0, -b),
-                abs(b * (rate - delta)),
-            ),
+            _kkt_but(STATIONARITY, lambda d, r, rate, b, delta: (d + b * r).norm()),
         ),
         Misconception(
             "stationarity_averaged",
             "A mean hides one parameter whose slope is far from 0 behind many at rest: "
             "take the largest size.",
-            lambda d, r, rate, b, delta: _four(
-                (d + b * r).abs().mean(),
-                max(0.0, rate - delta),
-                max(0.0, -b),
-                abs(b * (rate - delta)),
+            _kkt_but(
+                STATIONARITY, lambda d, r, rate, b, delta: (d + b * r).abs().mean()
             ),
         ),
         Misconception(
             "sizes_summed",
             "You added up the sizes over the parameters. The task asks for the largest "
             "one, so that a residual means the same for any number of weights.",
-            lambda d, r, rate, b, delta: _four(
-                (d + b * r).abs().sum(),
-                max(0.0, rate - delta),
-                max(0.0, -b),
-                abs(b * (rate - delta)),
+            _kkt_but(
+                STATIONARITY, lambda d, r, rate, b, delta: (d + b * r).abs().sum()
             ),
         ),
         Misconception(
             "dual_is_beta",
             "The third number is β itself. Dual feasibility is β ≥ 0: its residual is "
             "what is missing to 0, max(0, −β).",
-            lambda d, r, rate, b, delta: _four(
-                _stationarity(d, r, b),
-                max(0.0, rate - delta),
-                b,
-                abs(b * (rate - delta)),
-            ),
+            _kkt_but(DUAL, lambda d, r, rate, b, delta: b),
         ),
         Misconception(
             "dual_size",
             "|β| calls a positive price a fault. Only a negative β breaks β ≥ 0: "
             "max(0, −β).",
-            lambda d, r, rate, b, delta: _four(
-                _stationarity(d, r, b),
-                max(0.0, rate - delta),
-                abs(b),
-                abs(b * (rate - delta)),
-            ),
+            _kkt_but(DUAL, lambda d, r, rate, b, delta: abs(b)),
         ),
         Misconception(
             "slackness_without_delta",
             "Slackness compares the rate with δ: β (rate − δ), not β · rate.",
-            lambda d, r, rate, b, delta: _four(
-                _stationarity(d, r, b),
-                max(0.0, rate - delta),
-                max(0.0, -b),
-                abs(b * rate),
-            ),
+            _kkt_but(SLACKNESS, lambda d, r, rate, b, delta: abs(b * rate)),
         ),
     ),  # fmt: skip
     hints=(
