@@ -490,6 +490,16 @@ class Trial:
 # --- criteria that many exercises use -----------------------------------------------
 
 
+def normal(generator: torch.Generator, *shape: int) -> torch.Tensor:
+    """Draw float64 numbers from N(0, 1), for the inputs of a check."""
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def between(generator: torch.Generator, low: float, high: float) -> float:
+    """Draw one number evenly between two others, for the inputs of a check."""
+    return low + (high - low) * float(torch.rand((), generator=generator))
+
+
 def agrees(
     text: str,
     points: float = 1.0,

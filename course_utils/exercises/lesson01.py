@@ -16,18 +16,15 @@ from course_utils.exercises.base import (
     agrees,
     as_float,
     difference,
+    normal,
     rows_stand_alone,
 )
 from course_utils.metrics import subspaces
 from course_utils.oracles import pca
 
 
-def _normal(generator: torch.Generator, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-
 def _orthogonal(generator: torch.Generator, D: int) -> torch.Tensor:
-    return torch.linalg.qr(_normal(generator, D, D)).Q
+    return torch.linalg.qr(normal(generator, D, D)).Q
 
 
 def _covariance(generator: torch.Generator, D: int) -> torch.Tensor:
@@ -47,8 +44,8 @@ def _descending(cov: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _reconstruct_probes(generator: torch.Generator) -> list[Arguments]:
     def draw(N: int, D: int, K: int) -> Arguments:
-        x = _normal(generator, N, D) + 2.0
-        return x, 1.0 + _normal(generator, D), _covariance(generator, D), K
+        x = normal(generator, N, D) + 2.0
+        return x, 1.0 + normal(generator, D), _covariance(generator, D), K
 
     return [draw(11, 7, 3), draw(5, 9, 4)]
 
@@ -281,7 +278,7 @@ def _nothing_left(trial: Trial) -> None:
 
 def _measured(trial: Trial) -> None:
     """Compare with the loss of PCA measured on data, not with the formula."""
-    x = _normal(trial.generator, 40, 6) @ _normal(trial.generator, 6, 6)
+    x = normal(trial.generator, 40, 6) @ normal(trial.generator, 6, 6)
     cov = pca.covariance(x)
     x_hat = pca.pca_reconstruct(x, x.mean(0), cov, 4)
     measured = ((x - x_hat) ** 2).sum(1).mean()
@@ -400,7 +397,7 @@ OPTIMAL_LOSS = Exercise(
 
 def _angle_probes(generator: torch.Generator) -> list[Arguments]:
     def draw(D: int, K: int) -> Arguments:
-        return 0.3 * _normal(generator, D, K), 0.3 * _normal(generator, D, K)
+        return 0.3 * normal(generator, D, K), 0.3 * normal(generator, D, K)
 
     return [draw(9, 3), draw(13, 4)]
 
@@ -560,7 +557,7 @@ LARGEST_ANGLE = Exercise(
 def _mix_probes(generator: torch.Generator) -> list[Arguments]:
     def draw(D: int, K: int) -> Arguments:
         mix = _orthogonal(generator, K) + 0.5 * torch.eye(K, dtype=torch.float64)
-        return _normal(generator, K, D), _normal(generator, D, K), mix
+        return normal(generator, K, D), normal(generator, D, K), mix
 
     return [draw(7, 3), draw(9, 4)]
 
@@ -584,7 +581,7 @@ def _same_reconstruction(trial: Trial) -> None:
 
 def _code_is_mixed(trial: Trial) -> None:
     encoder, decoder, A = trial.probes()[0]
-    x = _normal(trial.generator, 5, encoder.shape[1])
+    x = normal(trial.generator, 5, encoder.shape[1])
     new_encoder, _ = trial.call(encoder, decoder, A)
     trial.expect_close(x @ new_encoder.T, x @ encoder.T @ A.T, "the new code A z")
 

@@ -14,6 +14,7 @@ from course_utils.exercises.base import (
     Refused,
     Trial,
     agrees,
+    normal,
     rows_stand_alone,
 )
 from course_utils.metrics import images
@@ -24,10 +25,6 @@ from course_utils.oracles import mixture2d, wiener
 TOLERANCE = 1e-6
 
 
-def _normal(generator: torch.Generator, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-
 def _between(generator: torch.Generator, low: float, high: float) -> float:
     share = torch.rand((), generator=generator, dtype=torch.float64)
     return low + (high - low) * float(share)
@@ -35,7 +32,7 @@ def _between(generator: torch.Generator, low: float, high: float) -> float:
 
 def _covariance(generator: torch.Generator, D: int) -> torch.Tensor:
     """Draw a well-conditioned covariance."""
-    axes = torch.linalg.qr(_normal(generator, D, D)).Q
+    axes = torch.linalg.qr(normal(generator, D, D)).Q
     values = 0.3 + torch.rand(D, generator=generator, dtype=torch.float64)
     cov = axes @ torch.diag(values.cumsum(0)) @ axes.T
     return (cov + cov.T) / 2
@@ -185,7 +182,7 @@ def _psnr_probes(generator: torch.Generator) -> list[Arguments]:
     def draw(N: int, D: int, peak: float) -> Arguments:
         x = 0.9 * torch.rand(N, D, generator=generator, dtype=torch.float64)
         scale = 0.02 + 0.2 * torch.rand(N, 1, generator=generator, dtype=torch.float64)
-        return peak * x, peak * (x + scale * _normal(generator, N, D)), peak
+        return peak * x, peak * (x + scale * normal(generator, N, D)), peak
 
     return [draw(4, 9, 1.0), draw(3, 7, 255.0), draw(6, 5, _between(generator, 3, 9))]
 
@@ -337,15 +334,15 @@ def _inpaint_probes(generator: torch.Generator) -> list[Arguments]:
     def draw(N: int, D: int, missing: int) -> Arguments:
         seen = torch.ones(D, dtype=torch.bool)
         seen[torch.randperm(D, generator=generator)[:missing]] = False
-        mean = 2.0 + _normal(generator, D)
-        return 3.0 + _normal(generator, N, D), seen, mean, _covariance(generator, D)
+        mean = 2.0 + normal(generator, D)
+        return 3.0 + normal(generator, N, D), seen, mean, _covariance(generator, D)
 
     return [draw(6, 8, 3), draw(5, 11, 4)]
 
 
 def _blind_to_the_hole(trial: Trial) -> None:
     x, seen, mean, cov = trial.probes()[0]
-    other = torch.where(seen, x, x + 5 * _normal(trial.generator, *x.shape))
+    other = torch.where(seen, x, x + 5 * normal(trial.generator, *x.shape))
     trial.expect_close(
         trial.call(other, seen, mean, cov),
         trial.call(x, seen, mean, cov),
@@ -363,7 +360,7 @@ def _is_the_regression(trial: Trial) -> None:
     """Compare with a least-squares fit on data, not with the formula."""
     _, seen, _, _ = trial.probes()[0]
     D = len(seen)
-    x = 1.0 + _normal(trial.generator, 60, D) @ _normal(trial.generator, D, D)
+    x = 1.0 + normal(trial.generator, 60, D) @ normal(trial.generator, D, D)
     centred = x - x.mean(0)
     weights = torch.linalg.lstsq(centred[:, seen], centred[:, ~seen]).solution
     want = x.clone()
@@ -512,8 +509,8 @@ INPAINT_GAUSSIAN = Exercise(
 
 def _score_probes(generator: torch.Generator) -> list[Arguments]:
     def draw(Q: int, N: int, D: int) -> Arguments:
-        x = 1.5 * _normal(generator, Q, D)
-        return x, _normal(generator, N, D), _between(generator, 0.6, 1.4)
+        x = 1.5 * normal(generator, Q, D)
+        return x, normal(generator, N, D), _between(generator, 0.6, 1.4)
 
     return [draw(5, 11, 3), draw(7, 9, 4)]
 

@@ -15,13 +15,10 @@ from course_utils.exercises.base import (
     Refused,
     Trial,
     difference,
+    normal,
     rows_stand_alone,
 )
 from course_utils.metrics.holes import nearest_two, whiten, wilson_interval
-
-
-def _normal(generator: torch.Generator, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 def _whole(generator: torch.Generator, low: int, high: int) -> int:
@@ -35,13 +32,11 @@ def _codes(generator: torch.Generator) -> list[Arguments]:
     """Codes with a mean, correlations and scales that differ: condition about 10."""
     drawn: list[Arguments] = []
     for count, units in ((41, 3), (59, 5)):
-        rotation = torch.linalg.qr(_normal(generator, units, units))[0]
+        rotation = torch.linalg.qr(normal(generator, units, units))[0]
         scales = torch.logspace(-0.4, 0.6, units, dtype=torch.float64)
-        mixing = (
-            rotation * scales @ torch.linalg.qr(_normal(generator, units, units))[0]
-        )
-        mean = 2 + _normal(generator, units)
-        drawn.append((mean + _normal(generator, count, units) @ mixing,))
+        mixing = rotation * scales @ torch.linalg.qr(normal(generator, units, units))[0]
+        mean = 2 + normal(generator, units)
+        drawn.append((mean + normal(generator, count, units) @ mixing,))
     return drawn
 
 
@@ -253,12 +248,12 @@ def _images(generator: torch.Generator) -> list[Arguments]:
     """Images and references; the first image lies beside a pair of one class."""
     drawn: list[Arguments] = []
     for count, size, references, classes in ((7, 5, 23, 3), (4, 9, 31, 5)):
-        x = _normal(generator, count, size)
-        reference = _normal(generator, references, size)
+        x = normal(generator, count, size)
+        reference = normal(generator, references, size)
         shuffled = torch.randperm(references, generator=generator)
         labels = (torch.arange(references) % classes)[shuffled]
         # So that the second-nearest is never of another class by chance everywhere.
-        reference[:2] = x[0] + 0.05 * _normal(generator, 2, size)
+        reference[:2] = x[0] + 0.05 * normal(generator, 2, size)
         labels[1] = labels[0]
         drawn.append((x, reference, labels))
     return drawn

@@ -20,12 +20,9 @@ from course_utils.exercises.base import (
     agrees,
     as_float,
     difference,
+    normal,
 )
 from course_utils.objectives import gaussian_kl, gaussian_kl_pair, log_mean_exp
-
-
-def _normal(generator: torch.Generator, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 def _uniform(generator: torch.Generator, *shape: int) -> Tensor:
@@ -428,10 +425,10 @@ def _gaussians(generator: torch.Generator) -> list[Arguments]:
     """Two diagonal Gaussians for each example, with clearly different variances."""
     return [
         (
-            _normal(generator, count, K),
-            0.3 + 0.6 * _normal(generator, count, K),
-            _normal(generator, count, K),
-            -0.4 + 0.6 * _normal(generator, count, K),
+            normal(generator, count, K),
+            0.3 + 0.6 * normal(generator, count, K),
+            normal(generator, count, K),
+            -0.4 + 0.6 * normal(generator, count, K),
         )
         for count, K in ((5, 3), (7, 4))
     ]
@@ -456,7 +453,7 @@ def _zero_for_equal_gaussians(trial: Trial) -> None:
 def _no_unit(trial: Trial) -> None:
     for mu_q, logvar_q, mu_p, logvar_p in trial.probes():
         scale = 0.3 + 3 * _uniform(trial.generator, mu_q.shape[1])
-        shift = 3 * _normal(trial.generator, mu_q.shape[1])
+        shift = 3 * normal(trial.generator, mu_q.shape[1])
         more = 2 * scale.log()
         before = trial.call(mu_q, logvar_q, mu_p, logvar_p)
         if before.std() < 1e-6:
@@ -770,8 +767,8 @@ def _log_densities(generator: torch.Generator) -> list[Arguments]:
     """Log-densities at few draws; in the second pair the estimate is negative."""
     drawn: list[Arguments] = []
     for count, target in ((23, 0.4), (37, -0.15)):
-        log_p = -1.5 + _normal(generator, count)
-        ratio = 1.3 * _normal(generator, count)
+        log_p = -1.5 + normal(generator, count)
+        ratio = 1.3 * normal(generator, count)
         drawn.append((log_p, log_p - (ratio - ratio.mean() + target)))
     return drawn
 
@@ -1016,7 +1013,7 @@ MONTE_CARLO_KL = Exercise(
 def _moderate(generator: torch.Generator) -> list[Arguments]:
     """Values that exp can hold, with means that differ between columns."""
     return [
-        (2 * _normal(generator, S, count) + 2 * _normal(generator, count),)
+        (2 * normal(generator, S, count) + 2 * normal(generator, count),)
         for S, count in ((4, 3), (7, 5))
     ]
 
@@ -1026,13 +1023,13 @@ def _extreme(generator: torch.Generator) -> list[Arguments]:
     drawn: list[Arguments] = []
     for S, count in ((5, 3), (3, 6)):
         centres = torch.linspace(-1000, 1000, count, dtype=torch.float64)
-        drawn.append((1.5 * _normal(generator, S, count) + centres,))
+        drawn.append((1.5 * normal(generator, S, count) + centres,))
     return drawn
 
 
 def _with_zeros(generator: torch.Generator) -> list[Arguments]:
     """Draw values of which some are −∞, logarithms of 0; no column is all −∞."""
-    values = _normal(generator, 6, 4)
+    values = normal(generator, 6, 4)
     values[0, 1] = values[3, 2] = values[4, 2] = -math.inf
     return [(values,)]
 
@@ -1188,9 +1185,9 @@ def _log_pairs(generator: torch.Generator, *levels: float) -> list[Arguments]:
     drawn: list[Arguments] = []
     for S, count in ((9, 4), (6, 3)):
         level = torch.tensor(levels, dtype=torch.float64).repeat(count)[:count]
-        centres = level + 2 * _normal(generator, count)
-        log_q = -2 + _normal(generator, S, count)
-        drawn.append((centres + log_q + 0.8 * _normal(generator, S, count), log_q))
+        centres = level + 2 * normal(generator, count)
+        log_q = -2 + normal(generator, S, count)
+        drawn.append((centres + log_q + 0.8 * normal(generator, S, count), log_q))
     return drawn
 
 

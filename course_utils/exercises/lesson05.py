@@ -19,6 +19,7 @@ from course_utils.exercises.base import (
     Refused,
     Trial,
     agrees,
+    normal,
 )
 from course_utils.objectives import gaussian_kl
 from course_utils.oracles.linear_gaussian import LinearGaussian
@@ -27,10 +28,6 @@ LOG_2PI = math.log(2 * math.pi)
 SIZES = ((7, 5, 3), (5, 9, 4))  # batch, data, latent: all different
 
 Pair = tuple[Tensor, Tensor]
-
-
-def _normal(generator: torch.Generator, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 def _between(generator: torch.Generator, low: float, high: float) -> float:
@@ -43,14 +40,14 @@ def _world(
 ) -> tuple[Tensor, Tensor, Tensor, float]:
     """Draw data, map, offset and noise; the data's own mean is not the offset."""
     batch, D, K = sizes
-    W = 0.8 * _normal(generator, D, K)
-    b = 1.5 + _normal(generator, D)
+    W = 0.8 * normal(generator, D, K)
+    b = 1.5 + normal(generator, D)
     noise = _between(generator, *sigma)
     x = (
         b
         + 0.4
-        + _normal(generator, batch, K) @ W.T
-        + noise * _normal(generator, batch, D)
+        + normal(generator, batch, K) @ W.T
+        + noise * normal(generator, batch, D)
     )
     return x, W, b, noise
 
@@ -358,8 +355,8 @@ GAUSSIAN_POSTERIOR = Exercise(
 def _encodings(generator: torch.Generator) -> list[Arguments]:
     drawn: list[Arguments] = []
     for batch, K in ((7, 3), (4, 5)):
-        mu = 1.2 * _normal(generator, batch, K)
-        drawn.append((mu, -0.6 + 0.8 * _normal(generator, batch, K)))
+        mu = 1.2 * normal(generator, batch, K)
+        drawn.append((mu, -0.6 + 0.8 * normal(generator, batch, K)))
     return drawn
 
 
@@ -574,8 +571,8 @@ def _bounds(generator: torch.Generator) -> list[Arguments]:
     drawn: list[Arguments] = []
     for world in _worlds(generator):
         x, W = world[:2]
-        mu = 0.7 * _normal(generator, len(x), W.shape[1])
-        drawn.append((*world, mu, -0.8 + 0.6 * _normal(generator, *mu.shape)))
+        mu = 0.7 * normal(generator, len(x), W.shape[1])
+        drawn.append((*world, mu, -0.8 + 0.6 * normal(generator, *mu.shape)))
     return drawn
 
 
@@ -1015,7 +1012,7 @@ def _em_worlds(generator: torch.Generator) -> list[Arguments]:
     drawn: list[Arguments] = []
     for count, D, K, sigma in ((23, 5, 3, (0.5, 0.75)), (31, 9, 4, (1.35, 1.8))):
         x, _, b, _ = _world(generator, (count, D, K), (0.6, 1.2))
-        W = 0.8 * _normal(generator, D, K)
+        W = 0.8 * normal(generator, D, K)
         drawn.append((x, W, b, _between(generator, *sigma)))
     return drawn
 

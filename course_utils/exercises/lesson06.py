@@ -19,14 +19,11 @@ from course_utils.exercises.base import (
     Trial,
     agrees,
     copied,
+    normal,
     rows_stand_alone,
 )
 
 Pair = tuple[Tensor, Tensor]
-
-
-def _normal(generator: torch.Generator, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 def _logvar(generator: torch.Generator, batch: int, K: int) -> Tensor:
@@ -53,7 +50,7 @@ def _gradient_flows(names: tuple[str, str]) -> Criterion:
     def test(trial: Trial) -> None:
         for arguments in trial.probes():
             want = trial.reference(*arguments)
-            weight = _normal(trial.generator, *want.shape)
+            weight = normal(trial.generator, *want.shape)
             got = _gradients(trial.raw, arguments, weight, names)
             expected = _gradients(trial.exercise.reference, arguments, weight, names)
             for name, mine, theirs in zip(names, got, expected, strict=True):
@@ -103,9 +100,9 @@ def score_gradient(f_values: Tensor, z: Tensor, mu: Tensor, logvar: Tensor) -> P
 def _samples(generator: torch.Generator) -> list[Arguments]:
     drawn: list[Arguments] = []
     for S, batch, K in ((7, 5, 3), (9, 4, 6)):
-        mu, logvar = 0.5 + _normal(generator, batch, K), _logvar(generator, batch, K)
-        z = mu + (0.5 * logvar).exp() * _normal(generator, S, batch, K)
-        f_values = 2 + ((z - 1) ** 2).sum(2) + _normal(generator, S, batch)
+        mu, logvar = 0.5 + normal(generator, batch, K), _logvar(generator, batch, K)
+        z = mu + (0.5 * logvar).exp() * normal(generator, S, batch, K)
+        f_values = 2 + ((z - 1) ** 2).sum(2) + normal(generator, S, batch)
         drawn.append((f_values, z, mu, logvar))
     return drawn
 
@@ -387,9 +384,9 @@ def reparameterise(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
 def _parameters(generator: torch.Generator) -> list[Arguments]:
     return [
         (
-            _normal(generator, batch, K),
+            normal(generator, batch, K),
             _logvar(generator, batch, K),
-            _normal(generator, batch, K),
+            normal(generator, batch, K),
         )
         for batch, K in ((5, 3), (4, 7))
     ]
@@ -606,7 +603,7 @@ def leave_one_out(f_values: Tensor) -> Tensor:
 
 def _values(generator: torch.Generator) -> list[Arguments]:
     return [
-        (3 + _normal(generator, S, batch).exp() + _normal(generator, batch),)
+        (3 + normal(generator, S, batch).exp() + normal(generator, batch),)
         for S, batch in ((7, 4), (3, 5))
     ]
 
@@ -774,10 +771,10 @@ def reparameterise_full(mu: Tensor, L: Tensor, eps: Tensor) -> Tensor:
 def _roots(generator: torch.Generator) -> list[Arguments]:
     drawn: list[Arguments] = []
     for S, batch, K in ((6, 5, 3), (7, 3, 4)):
-        L = _normal(generator, batch, K, K).tril(-1)
+        L = normal(generator, batch, K, K).tril(-1)
         diagonal = torch.rand(batch, K, generator=generator, dtype=torch.float64)
         L = L + torch.diag_embed(0.4 + diagonal)
-        mu, eps = _normal(generator, batch, K), _normal(generator, S, batch, K)
+        mu, eps = normal(generator, batch, K), normal(generator, S, batch, K)
         drawn.append((mu, L, eps))
     return drawn
 

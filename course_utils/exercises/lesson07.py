@@ -18,19 +18,13 @@ from course_utils.exercises.base import (
     Trial,
     agrees,
     as_float,
+    between,
+    normal,
     rows_stand_alone,
 )
 
 Pair = tuple[Tensor, Tensor]
 LOG_2PI = math.log(2 * math.pi)
-
-
-def _normal(generator: torch.Generator, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-
-def _between(generator: torch.Generator, low: float, high: float) -> float:
-    return low + (high - low) * float(torch.rand((), generator=generator))
 
 
 def _own_row(points: float, batched: tuple[int, ...]) -> Criterion:
@@ -57,8 +51,8 @@ def _passes(generator: torch.Generator) -> list[Arguments]:
     for count, D, K in ((5, 11, 3), (7, 9, 4)):
         chance = torch.rand(count, D, generator=generator, dtype=torch.float64)
         x = torch.bernoulli(chance, generator=generator)
-        logits = 1.5 * _normal(generator, count, D)
-        mu, logvar = _normal(generator, count, K), _normal(generator, count, K) - 0.7
+        logits = 1.5 * normal(generator, count, D)
+        mu, logvar = normal(generator, count, K), normal(generator, count, K) - 0.7
         drawn.append((x, logits, mu, logvar))
     return drawn
 
@@ -620,9 +614,9 @@ def _pixels(generator: torch.Generator) -> list[Arguments]:
     """Draw data, means and one logvar for all pixels, not near 0."""
     drawn: list[Arguments] = []
     for count, D, sign in ((5, 7, -1.0), (4, 11, 1.0)):
-        mean = _normal(generator, count, D)
-        logvar = torch.tensor(sign * _between(generator, 0.4, 1.6), dtype=torch.float64)
-        x = mean + _normal(generator, count, D)
+        mean = normal(generator, count, D)
+        logvar = torch.tensor(sign * between(generator, 0.4, 1.6), dtype=torch.float64)
+        x = mean + normal(generator, count, D)
         drawn.append((x, mean, logvar))
     return drawn
 
@@ -863,9 +857,9 @@ def _weights(generator: torch.Generator) -> list[Arguments]:
     """Weights of the two terms and σ²: none is 1, none is twice another."""
     return [
         (
-            _between(generator, 1.3, 3.0),
-            _between(generator, 0.2, 0.9),
-            _between(generator, *spread),
+            between(generator, 1.3, 3.0),
+            between(generator, 0.2, 0.9),
+            between(generator, *spread),
         )
         for spread in ((0.05, 0.4), (1.5, 4.0), (0.05, 0.4))
     ]

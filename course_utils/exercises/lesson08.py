@@ -15,28 +15,21 @@ from course_utils.exercises.base import (
     Refused,
     Trial,
     agrees,
+    between,
+    normal,
 )
 from course_utils.objectives import gaussian_kl, iwae_bound
-
-
-def _normal(generator: torch.Generator, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-
-def _between(generator: torch.Generator, low: float, high: float) -> float:
-    return low + (high - low) * float(torch.rand((), generator=generator))
-
 
 # --- iwae_bound ---------------------------------------------------------------------
 
 
 def _weights(generator: torch.Generator) -> list[Arguments]:
     """Ordinary log-weights, and some that no exponential survives; S is never N."""
-    ordinary = 2 * _normal(generator, 5, 3) - 1
-    extreme = _normal(generator, 7, 4)
+    ordinary = 2 * normal(generator, 5, 3) - 1
+    extreme = normal(generator, 7, 4)
     # Means far apart: one maximum for the whole batch does not help either.
     far = torch.tensor([-900.0, 900.0, 0.0, -1800.0], dtype=torch.float64)
-    return [(ordinary,), (extreme + far + 9 * _normal(generator, 4),)]
+    return [(ordinary,), (extreme + far + 9 * normal(generator, 4),)]
 
 
 def _stays_finite(trial: Trial) -> None:
@@ -239,8 +232,8 @@ def kl_per_unit(mu: Tensor, logvar: Tensor) -> Tensor:
 def _posteriors(generator: torch.Generator) -> list[Arguments]:
     drawn: list[Arguments] = []
     for count, units in ((7, 3), (11, 5)):
-        mu = _normal(generator, count, units) + 0.5
-        drawn.append((mu, _normal(generator, count, units) - 0.7))
+        mu = normal(generator, count, units) + 0.5
+        drawn.append((mu, normal(generator, count, units) - 0.7))
     return drawn
 
 
@@ -453,13 +446,13 @@ def _spectra(generator: torch.Generator) -> list[Arguments]:
     """Eigenvalues on both sides of σ² and of βσ², with β above 1 and below."""
     drawn: list[Arguments] = []
     for units, beta in (
-        (5, _between(generator, 2.0, 4.0)),
-        (6, _between(generator, 0.2, 0.45)),
+        (5, between(generator, 2.0, 4.0)),
+        (6, between(generator, 0.2, 0.45)),
     ):
-        sigma2 = _between(generator, 0.3, 0.8)
+        sigma2 = between(generator, 0.3, 0.8)
         low, high = sorted((sigma2, beta * sigma2))
         fixed = torch.tensor([3 * high, (low * high) ** 0.5, 0.5 * low]).double()
-        more = low * torch.exp(2.5 * _normal(generator, units - 3).abs() - 1)
+        more = low * torch.exp(2.5 * normal(generator, units - 3).abs() - 1)
         drawn.append((torch.cat([fixed, more]).sort(descending=True)[0], beta, sigma2))
     return drawn
 
@@ -677,7 +670,7 @@ def _kls(generator: torch.Generator) -> list[Arguments]:
         (11, (2.5, 0.3, 0.4, 0.5, 0.2)),
         (9, (0.05, 0.1, 0.1, 0.4)),
     ):
-        floor = _between(generator, 0.2, 0.5)
+        floor = between(generator, 0.2, 0.5)
         scatter = 0.3 + torch.rand(count, len(sizes), generator=generator).double()
         kl = floor * torch.tensor(sizes).double() * scatter
         kl[0, -1] = 1.5 * floor  # above the floor in one example, below on average

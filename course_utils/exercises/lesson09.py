@@ -17,13 +17,9 @@ from course_utils.exercises.base import (
     Refused,
     Trial,
     agrees,
+    between,
 )
 from course_utils.oracles import rate_distortion
-
-
-def _between(generator: torch.Generator, low: float, high: float) -> float:
-    return low + (high - low) * float(torch.rand((), generator=generator))
-
 
 # --- dual_step ----------------------------------------------------------------------
 
@@ -34,29 +30,29 @@ def dual_step(beta: float, rate: float, delta: float, step: float) -> float:
 
 
 def _too_high(generator: torch.Generator) -> Arguments:
-    delta = _between(generator, 1.5, 4.0)
-    rate = delta + _between(generator, 1.2, 3.0)
-    beta = _between(generator, 0.6, 2.0)
-    return (beta, rate, delta, _between(generator, 0.2, 0.7))
+    delta = between(generator, 1.5, 4.0)
+    rate = delta + between(generator, 1.2, 3.0)
+    beta = between(generator, 0.6, 2.0)
+    return (beta, rate, delta, between(generator, 0.2, 0.7))
 
 
 def _too_low(generator: torch.Generator) -> Arguments:
-    delta = _between(generator, 2.5, 4.0)
-    rate = delta - _between(generator, 0.6, 1.4)
-    return (_between(generator, 2.0, 3.0), rate, delta, _between(generator, 0.2, 0.6))
+    delta = between(generator, 2.5, 4.0)
+    rate = delta - between(generator, 0.6, 1.4)
+    return (between(generator, 2.0, 3.0), rate, delta, between(generator, 0.2, 0.6))
 
 
 def _far_too_high(generator: torch.Generator) -> Arguments:
     """So far that a step the wrong way would end below 0."""
-    delta = _between(generator, 1.0, 2.0)
-    rate = delta + _between(generator, 2.0, 3.0)
-    return (_between(generator, 0.1, 0.4), rate, delta, _between(generator, 0.3, 0.6))
+    delta = between(generator, 1.0, 2.0)
+    rate = delta + between(generator, 2.0, 3.0)
+    return (between(generator, 0.1, 0.4), rate, delta, between(generator, 0.3, 0.6))
 
 
 def _hits_zero(generator: torch.Generator) -> Arguments:
-    delta = _between(generator, 3.0, 5.0)
-    rate = delta - _between(generator, 1.5, 2.5)
-    return (_between(generator, 0.1, 0.4), rate, delta, _between(generator, 0.4, 0.8))
+    delta = between(generator, 3.0, 5.0)
+    rate = delta - between(generator, 1.5, 2.5)
+    return (between(generator, 0.1, 0.4), rate, delta, between(generator, 0.4, 0.8))
 
 
 def _steps(generator: torch.Generator) -> list[Arguments]:
@@ -235,10 +231,10 @@ def _points(generator: torch.Generator) -> list[Arguments]:
     drawn: list[Arguments] = []
     for size, beta_sign, rate_sign in ((5, 1, 1), (4, 1, -1), (3, -1, 1), (6, -1, -1)):
         slopes = torch.randn(2, size, generator=generator, dtype=torch.float64)
-        delta = _between(generator, 1.5, 3.0)
-        rate = delta + rate_sign * _between(generator, 0.3, 1.2)
-        beta = beta_sign * _between(generator, 0.3, 2.0)
-        steepest = -_between(generator, 4.0, 7.0)  # and downwards
+        delta = between(generator, 1.5, 3.0)
+        rate = delta + rate_sign * between(generator, 0.3, 1.2)
+        beta = beta_sign * between(generator, 0.3, 2.0)
+        steepest = -between(generator, 4.0, 7.0)  # and downwards
         slopes[0, 0] = steepest - beta * slopes[1, 0]
         drawn.append((slopes[0], slopes[1], rate, beta, delta))
     return drawn
@@ -448,11 +444,11 @@ def _worlds(generator: torch.Generator) -> list[Arguments]:
     for size, used in ((5, 2), (4, 3), (6, 1)):
         steps = 0.5 + torch.rand(size, generator=generator, dtype=torch.float64)
         variances = 6 * torch.exp(-steps.cumsum(0))
-        share = _between(generator, 0.3, 0.7)
+        share = between(generator, 0.3, 0.7)
         log_level = share * variances[used - 1].log()
         log_level = log_level + (1 - share) * variances[used].log()
         delta = 0.5 * (variances[:used].log() - log_level).sum()
-        drawn.append((variances, _between(generator, 0.2, 0.7), float(delta)))
+        drawn.append((variances, between(generator, 0.2, 0.7), float(delta)))
     return drawn
 
 

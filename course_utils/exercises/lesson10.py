@@ -15,6 +15,7 @@ from course_utils.exercises.base import (
     Refused,
     Trial,
     agrees,
+    normal,
 )
 from course_utils.metrics.disentanglement import (
     completeness,
@@ -27,10 +28,6 @@ from course_utils.metrics.disentanglement import (
 
 def _uniform(generator: torch.Generator, *shape: int) -> Tensor:
     return torch.rand(*shape, generator=generator, dtype=torch.float64)
-
-
-def _normal(generator: torch.Generator, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 # --- mutual_information -------------------------------------------------------------
@@ -720,12 +717,12 @@ def _models(generator: torch.Generator) -> list[Arguments]:
     """Rotations that are not symmetric, covariances that are not round."""
     drawn: list[Arguments] = []
     for N, D, K in ((5, 7, 3), (6, 9, 4)):
-        root = 0.4 * _normal(generator, K, K)
+        root = 0.4 * normal(generator, K, K)
         covariance = root @ root.T + torch.diag(0.2 + _uniform(generator, K))
         drawn.append(
             (
-                _normal(generator, D, K),
-                _normal(generator, N, K),
+                normal(generator, D, K),
+                normal(generator, N, K),
                 covariance,
                 random_rotation(K, generator),
             )

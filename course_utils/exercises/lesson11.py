@@ -16,20 +16,14 @@ from course_utils.exercises.base import (
     Refused,
     Trial,
     agrees,
+    between,
+    normal,
     rows_stand_alone,
 )
 from course_utils.metrics import leakage
 from course_utils.objectives import gaussian_kl
 
 LOG_2PI = math.log(2 * math.pi)
-
-
-def _normal(generator: torch.Generator, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-
-def _between(generator: torch.Generator, low: float, high: float) -> float:
-    return low + (high - low) * float(torch.rand((), generator=generator))
 
 
 def _labels(generator: torch.Generator, count: int, classes: int) -> Tensor:
@@ -68,14 +62,14 @@ def _worlds(generator: torch.Generator) -> list[Arguments]:
     for N, D, K, C in ((7, 5, 3, 4), (6, 4, 2, 3)):
         drawn.append(
             (
-                _normal(generator, N, D),
+                normal(generator, N, D),
                 _labels(generator, N, C),
-                _normal(generator, N, K),
-                0.7 * _normal(generator, N, K) - 0.5,
-                _normal(generator, N, K),
-                2 * _normal(generator, C, D),
-                _normal(generator, D, K),
-                _between(generator, 0.3, 0.7),
+                normal(generator, N, K),
+                0.7 * normal(generator, N, K) - 0.5,
+                normal(generator, N, K),
+                2 * normal(generator, C, D),
+                normal(generator, D, K),
+                between(generator, 0.3, 0.7),
             )
         )
     return drawn
@@ -94,7 +88,7 @@ def _told_the_label(trial: Trial) -> None:
     """Move x and its class mean together: nothing may change."""
     arguments = list(trial.probes()[0])
     before = trial.call(*arguments)
-    shift = _normal(trial.generator, *arguments[5].shape)
+    shift = normal(trial.generator, *arguments[5].shape)
     moved = arguments[0] + shift[arguments[1]], arguments[5] + shift
     after = trial.call(moved[0], *arguments[1:5], moved[1], *arguments[6:])
     trial.expect_close(
@@ -280,8 +274,8 @@ def unlabelled_bound(joint_elbo: Tensor, log_q_y: Tensor) -> Tensor:
 def _bounds(generator: torch.Generator) -> list[Arguments]:
     drawn: list[Arguments] = []
     for N, C in ((5, 3), (4, 6)):
-        elbos = -4 + 1.5 * _normal(generator, N, C)
-        log_q = (1.2 * _normal(generator, N, C)).log_softmax(1)
+        elbos = -4 + 1.5 * normal(generator, N, C)
+        log_q = (1.2 * normal(generator, N, C)).log_softmax(1)
         drawn.append((elbos, log_q))
     return drawn
 
@@ -441,7 +435,7 @@ def _probe_outputs(generator: torch.Generator) -> list[Arguments]:
     drawn: list[Arguments] = []
     for N, C in ((25, 3), (32, 5)):
         y = _labels(generator, N, C)
-        logits = _normal(generator, N, C)
+        logits = normal(generator, N, C)
         logits[torch.arange(N), y] += 1.5
         drawn.append((logits.log_softmax(1), y))
     return drawn
