@@ -9,8 +9,6 @@ import torch
 from course_utils.exercises.base import (
     Arguments,
     Criterion,
-    Exercise,
-    Misconception,
     Refused,
     Trial,
     agrees,
@@ -19,8 +17,11 @@ from course_utils.exercises.base import (
     normal,
     rows_stand_alone,
 )
+from course_utils.exercises.declare import declare, words_beside
 from course_utils.metrics import subspaces
 from course_utils.oracles import pca
+
+WORDS = words_beside(__file__)
 
 
 def _orthogonal(generator: torch.Generator, D: int) -> torch.Tensor:
@@ -154,12 +155,10 @@ def _axes_of_the_batch(
     return mean + (x - mean) @ U @ U.T
 
 
-PCA_RECONSTRUCT = Exercise(
-    name="pca_reconstruct",
-    title="encode and decode with the top-K eigenvectors",
-    reference=pca.pca_reconstruct,
-    returns="(N, D) reconstruction",
-    probes=_reconstruct_probes,
+PCA_RECONSTRUCT = declare(
+    WORDS["pca_reconstruct"],
+    pca.pca_reconstruct,
+    _reconstruct_probes,
     criteria=(
         agrees("projects onto the K leading eigenvectors", 3.0),
         Criterion(
@@ -170,93 +169,20 @@ PCA_RECONSTRUCT = Exercise(
         Criterion("loses nothing when K = D, and only then", 1.0, _all_components),
         rows_stand_alone(),
     ),
-    misconceptions=(
-        Misconception(
-            "smallest_eigenvectors",
-            "You keep the K directions of *smallest* variance: torch.linalg.eigh sorts "
-            "eigenvalues in ascending order, so the leading ones are the last columns.",
-            _smallest,
-        ),
-        Misconception(
-            "mean_not_added",
-            "The mean is subtracted before encoding but not added back after decoding.",
-            _mean_not_added,
-        ),
-        Misconception(
-            "mean_not_subtracted",
-            "The mean is added after decoding, but x was not centred before encoding: "
-            "the part of the mean inside the subspace is counted twice.",
-            _mean_not_subtracted,
-        ),
-        Misconception(
-            "no_centring",
-            "x is projected without centring: the subspace passes through the mean, "
-            "not "
-            "through the origin. Subtract the mean before, add it after.",
-            _without_centring,
-        ),
-        Misconception(
-            "rows_of_the_eigenvector_matrix",
-            "You take rows of the eigenvector matrix. Its *columns* are the "
-            "eigenvectors: "
-            "use axes[:, -K:].",
-            _rows_of_axes,
-        ),
-        Misconception(
-            "first_rows_of_the_eigenvector_matrix",
-            "You take the first K rows after sorting. The *columns* of the matrix are "
-            "the "
-            "eigenvectors: use axes[:, :K].",
-            _first_rows_of_axes,
-        ),
-        Misconception(
-            "d_minus_k_kept",
-            "You keep the last D − K columns, eigenvectors[:, K:]. The K leading ones "
-            "are "
-            "eigenvectors[:, -K:].",
-            _last_directions,
-        ),
-        Misconception(
-            "columns_of_vh",
-            "You take columns of Vh from torch.linalg.svd. Its *rows* are the axes: "
-            "Vh[:K].T, or the columns of U.",
-            _columns_of_vh,
-        ),
-        Misconception(
-            "axes_of_the_batch",
-            "You take the axes from the batch itself and do not use cov: the answer "
-            "for "
-            "one example then depends on the others beside it.",
-            _axes_of_the_batch,
-        ),
-        Misconception(
-            "mean_of_the_batch",
-            "You centre with the mean of the batch instead of the mean that was passed "
-            "in: the answer for one example then depends on the others beside it.",
-            _batch_mean,
-        ),
-        Misconception(
-            "whitened_codes",
-            "You divide the codes by √λ (whitening) and do not multiply back when "
-            "decoding. A reconstruction needs the codes at their own scale.",
-            _whitened_codes,
-        ),
-        Misconception(
-            "scaled_by_eigenvalues",
-            "You multiply the codes by the eigenvalues: U Λ Uᵀ is (the leading part "
-            "of) "
-            "the covariance, the projection is U Uᵀ.",
-            _scaled_by_eigenvalues,
-        ),
-    ),
-    hints=(
-        "Three steps: centre, encode to K numbers, decode and move back.",
-        "torch.linalg.eigh(cov) gives eigenvalues in ascending order and the "
-        "eigenvectors as columns. Which K columns belong to the largest eigenvalues?",
-        "With U of shape (D, K): z = (x - mean) @ U has shape (N, K), and z @ U.T is "
-        "back "
-        "in (N, D). One thing is still missing.",
-    ),
+    mistakes={
+        "smallest_eigenvectors": _smallest,
+        "mean_not_added": _mean_not_added,
+        "mean_not_subtracted": _mean_not_subtracted,
+        "no_centring": _without_centring,
+        "rows_of_the_eigenvector_matrix": _rows_of_axes,
+        "first_rows_of_the_eigenvector_matrix": _first_rows_of_axes,
+        "d_minus_k_kept": _last_directions,
+        "columns_of_vh": _columns_of_vh,
+        "axes_of_the_batch": _axes_of_the_batch,
+        "mean_of_the_batch": _batch_mean,
+        "whitened_codes": _whitened_codes,
+        "scaled_by_eigenvalues": _scaled_by_eigenvalues,
+    },
 )
 
 
@@ -285,110 +211,46 @@ def _measured(trial: Trial) -> None:
     trial.expect_close(trial.call(cov, 4), measured, "PCA's error on 40 examples")
 
 
-OPTIMAL_LOSS = Exercise(
-    name="optimal_loss",
-    title="the best loss, read off the spectrum",
-    reference=pca.optimal_loss,
-    returns="one number, the mean squared error",
-    probes=_loss_probes,
+OPTIMAL_LOSS = declare(
+    WORDS["optimal_loss"],
+    pca.optimal_loss,
+    _loss_probes,
     criteria=(
         agrees("is the sum of the D − K smallest eigenvalues", 3.0),
         Criterion("equals the error of PCA measured on data", 1.0, _measured),
         Criterion("is zero when K = D, and only then", 1.0, _nothing_left),
     ),
-    misconceptions=(
-        Misconception(
-            "variance_kept",
-            "You sum the K largest eigenvalues: that is the variance *kept*. The loss "
-            "is "
-            "what is left over, the sum of the others.",
-            lambda cov, K: torch.linalg.eigvalsh(cov)[-K:].sum(),
+    mistakes={
+        "variance_kept": lambda cov, K: torch.linalg.eigvalsh(cov)[-K:].sum(),
+        "order_of_eigvalsh": lambda cov, K: torch.linalg.eigvalsh(cov)[K:].sum(),
+        "smallest_k": lambda cov, K: torch.linalg.eigvalsh(cov)[:K].sum(),
+        "mean_over_dimensions": lambda cov, K: (
+            torch.linalg.eigvalsh(cov)[: len(cov) - K].sum() / len(cov)
         ),
-        Misconception(
-            "order_of_eigvalsh",
-            "You drop the first K eigenvalues of torch.linalg.eigvalsh, which sorts "
-            "them "
-            "in ascending order: the K *smallest* were dropped. Equally: you kept the "
-            "largest D − K and summed those.",
-            lambda cov, K: torch.linalg.eigvalsh(cov)[K:].sum(),
+        "mean_of_the_lost": lambda cov, K: torch.linalg.eigvalsh(cov)[
+            : len(cov) - K
+        ].mean(),
+        "standard_deviations": lambda cov, K: (
+            torch.linalg.eigvalsh(cov)[: len(cov) - K].sqrt().sum()
         ),
-        Misconception(
-            "smallest_k",
-            "You sum the K smallest eigenvalues. K directions are kept, so D − K are "
-            "lost: sum the D − K smallest.",
-            lambda cov, K: torch.linalg.eigvalsh(cov)[:K].sum(),
+        "share_of_variance": lambda cov, K: (
+            torch.linalg.eigvalsh(cov)[: len(cov) - K].sum() / cov.trace()
         ),
-        Misconception(
-            "mean_over_dimensions",
-            "You divide by D (a mean over pixels). The course sums over the data "
-            "dimensions: the loss is the plain sum of the lost eigenvalues.",
-            lambda cov, K: torch.linalg.eigvalsh(cov)[: len(cov) - K].sum() / len(cov),
+        "no_order": lambda cov, K: torch.linalg.eigvals(cov).real[K:].sum(),
+        "squared_eigenvalues": lambda cov, K: (
+            torch.linalg.eigvalsh(cov)[: len(cov) - K] ** 2
+        ).sum(),
+        "largest_lost": lambda cov, K: torch.linalg.eigvalsh(cov)[len(cov) - K - 1],
+        "one_too_many": lambda cov, K: torch.linalg.eigvalsh(cov)[
+            : len(cov) - K + 1
+        ].sum(),
+        "one_too_few": lambda cov, K: torch.linalg.eigvalsh(cov)[
+            : len(cov) - K - 1
+        ].sum(),
+        "one_half": lambda cov, K: (
+            0.5 * torch.linalg.eigvalsh(cov)[: len(cov) - K].sum()
         ),
-        Misconception(
-            "mean_of_the_lost",
-            "You take the mean of the lost eigenvalues. Each lost direction adds its "
-            "whole "
-            "variance to the error: take their sum.",
-            lambda cov, K: torch.linalg.eigvalsh(cov)[: len(cov) - K].mean(),
-        ),
-        Misconception(
-            "standard_deviations",
-            "You sum square roots of eigenvalues (standard deviations). Squared error "
-            "adds variances, so sum the eigenvalues.",
-            lambda cov, K: torch.linalg.eigvalsh(cov)[: len(cov) - K].sqrt().sum(),
-        ),
-        Misconception(
-            "share_of_variance",
-            "You return the share of the variance that is lost. The loss is in squared "
-            "units of the data: do not divide by the total.",
-            lambda cov, K: (
-                torch.linalg.eigvalsh(cov)[: len(cov) - K].sum() / cov.trace()
-            ),
-        ),
-        Misconception(
-            "no_order",
-            "You rely on the order of torch.linalg.eigvals, which has none. For "
-            "symmetric "
-            "matrices use eigvalsh: real, and in ascending order.",
-            lambda cov, K: torch.linalg.eigvals(cov).real[K:].sum(),
-        ),
-        Misconception(
-            "squared_eigenvalues",
-            "You square the eigenvalues. Those of Σ are squared singular values of the "
-            "data (over N) already: sum them as they are.",
-            lambda cov, K: (torch.linalg.eigvalsh(cov)[: len(cov) - K] ** 2).sum(),
-        ),
-        Misconception(
-            "largest_lost",
-            "You take the largest lost eigenvalue only. Every lost direction adds its "
-            "variance: sum them all.",
-            lambda cov, K: torch.linalg.eigvalsh(cov)[len(cov) - K - 1],
-        ),
-        Misconception(
-            "one_too_many",
-            "You are off by one: K eigenvalues are kept and D − K lost, and you sum "
-            "D − K + 1 of them.",
-            lambda cov, K: torch.linalg.eigvalsh(cov)[: len(cov) - K + 1].sum(),
-        ),
-        Misconception(
-            "one_too_few",
-            "You are off by one: K eigenvalues are kept and D − K lost, and you sum "
-            "only "
-            "D − K − 1 of them.",
-            lambda cov, K: torch.linalg.eigvalsh(cov)[: len(cov) - K - 1].sum(),
-        ),
-        Misconception(
-            "one_half",
-            "You have a factor ½ in front. The squared error of this lesson has none.",
-            lambda cov, K: 0.5 * torch.linalg.eigvalsh(cov)[: len(cov) - K].sum(),
-        ),
-    ),
-    hints=(
-        "Which part of x − m does the projection throw away, and what is its variance?",
-        "The error is E‖(I − U Uᵀ)(x − m)‖²: the variances of the directions that are "
-        "not kept, added up.",
-        "torch.linalg.eigvalsh(cov) is ascending: the lost ones are the first D − K.",
-    ),
+    },
 )
 
 
@@ -454,100 +316,43 @@ def _columns_scaled(A: torch.Tensor) -> torch.Tensor:
     return A / A.norm(dim=0)
 
 
-LARGEST_ANGLE = Exercise(
-    name="largest_angle",
-    title="the largest principal angle between two subspaces",
-    reference=subspaces.largest_principal_angle,
-    returns="one number, an angle in radians",
-    probes=_angle_probes,
+LARGEST_ANGLE = declare(
+    WORDS["largest_angle"],
+    subspaces.largest_principal_angle,
+    _angle_probes,
     criteria=(
         agrees("is the largest principal angle, in radians", 3.0),
         Criterion("is 0 for two bases of one subspace only", 1.0, _same_subspace),
         Criterion("finds a known angle", 1.0, _known_angle),
         Criterion("does not depend on the basis", 1.0, _mixing_is_harmless),
     ),
-    misconceptions=(
-        Misconception(
-            "smallest_angle",
-            "You take the largest singular value, which is the cosine of the "
-            "*smallest* "
-            "angle. The largest angle has the smallest cosine.",
-            lambda A, B: _overlap(A, B)[0].clamp(max=1.0).acos(),
+    mistakes={
+        "smallest_angle": lambda A, B: _overlap(A, B)[0].clamp(max=1.0).acos(),
+        "cosine_returned": lambda A, B: _overlap(A, B)[-1],
+        "degrees": lambda A, B: (
+            _overlap(A, B)[-1].clamp(max=1.0).acos() * 180 / math.pi
         ),
-        Misconception(
-            "cosine_returned",
-            "You return the cosine. Take its arc cosine to get an angle.",
-            lambda A, B: _overlap(A, B)[-1],
+        "no_orthonormal_basis": lambda A, B: (
+            torch.linalg.svdvals(A.T @ B)[-1].clamp(max=1.0).acos()
         ),
-        Misconception(
-            "degrees",
-            "You return degrees. The course measures angles in radians.",
-            lambda A, B: _overlap(A, B)[-1].clamp(max=1.0).acos() * 180 / math.pi,
+        "columns_only_normalised": lambda A, B: (
+            torch.linalg.svdvals(_columns_scaled(A).T @ _columns_scaled(B))[-1]
+            .clamp(max=1.0)
+            .acos()
         ),
-        Misconception(
-            "no_orthonormal_basis",
-            "You use the columns as they are (clamping what leaves [−1, 1]). The "
-            "singular "
-            "values of AᵀB are cosines only when both bases are orthonormal: take the "
-            "Q of "
-            "torch.linalg.qr first.",
-            lambda A, B: torch.linalg.svdvals(A.T @ B)[-1].clamp(max=1.0).acos(),
+        "column_by_column": lambda A, B: (
+            (_columns_scaled(A) * _columns_scaled(B)).sum(0).abs().min().acos()
         ),
-        Misconception(
-            "columns_only_normalised",
-            "You scale the columns to length one but do not make them orthogonal to "
-            "each "
-            "other. torch.linalg.qr does both.",
-            lambda A, B: (
-                torch.linalg.svdvals(_columns_scaled(A).T @ _columns_scaled(B))[-1]
-                .clamp(max=1.0)
-                .acos()
-            ),
+        "first_columns": lambda A, B: (
+            (_columns_scaled(A) * _columns_scaled(B)).sum(0).abs()[0].acos()
         ),
-        Misconception(
-            "column_by_column",
-            "You compare column i of A with column i of B. Two bases of one subspace "
-            "may "
-            "have no column in common: compare the subspaces, not the bases.",
-            lambda A, B: (
-                (_columns_scaled(A) * _columns_scaled(B)).sum(0).abs().min().acos()
-            ),
+        "entries_not_singular_values": lambda A, B: (
+            (torch.linalg.qr(A).Q.T @ torch.linalg.qr(B).Q).abs().min().acos()
         ),
-        Misconception(
-            "first_columns",
-            "You measure the angle between the first columns only.",
-            lambda A, B: (
-                (_columns_scaled(A) * _columns_scaled(B)).sum(0).abs()[0].acos()
-            ),
-        ),
-        Misconception(
-            "entries_not_singular_values",
-            "You take arc cosines of the entries of QaᵀQb. They compare single basis "
-            "vectors; the cosines of the principal angles are its singular values.",
-            lambda A, B: (
-                (torch.linalg.qr(A).Q.T @ torch.linalg.qr(B).Q).abs().min().acos()
-            ),
-        ),
-        Misconception(
-            "sum_of_angles",
-            "You add the angles up. The exercise asks for the largest one alone.",
-            lambda A, B: _overlap(A, B).clamp(max=1.0).acos().sum(),
-        ),
-        Misconception(
-            "sine_returned",
-            "You return the sine of the largest angle (the distance between the two "
-            "projections). Take its arc sine.",
-            lambda A, B: (1 - _overlap(A, B)[-1] ** 2).sqrt(),
-        ),
-    ),
-    hints=(
-        "A subspace has many bases. Start by giving each an orthonormal one.",
-        "With Qa, Qb from torch.linalg.qr, the singular values of Qa.T @ Qb are the "
-        "cosines of the principal angles.",
-        "The largest angle has the smallest cosine. Rounding can push a cosine over 1: "
-        "clamp(max=1.0) before acos.",
-    ),
-    tolerance=1e-7,
+        "sum_of_angles": lambda A, B: _overlap(A, B).clamp(max=1.0).acos().sum(),
+        "sine_returned": lambda A, B: (1 - _overlap(A, B)[-1] ** 2).sqrt(),
+    },
+    tolerance=1e-07,
 )
 
 
@@ -586,70 +391,39 @@ def _code_is_mixed(trial: Trial) -> None:
     trial.expect_close(x @ new_encoder.T, x @ encoder.T @ A.T, "the new code A z")
 
 
-MIX_CODE = Exercise(
-    name="mix_code",
-    title="another code, the same autoencoder",
-    reference=_mixed,
-    returns="two matrices, the new encoder (K, D) and the new decoder (D, K)",
-    probes=_mix_probes,
+MIX_CODE = declare(
+    WORDS["mix_code"],
+    _mixed,
+    _mix_probes,
     criteria=(
         agrees("returns A F and G A⁻¹", 3.0),
         Criterion("leaves every reconstruction as it was", 1.0, _same_reconstruction),
         Criterion("turns the code z into A z", 1.0, _code_is_mixed),
     ),
-    misconceptions=(
-        Misconception(
-            "transpose_for_inverse",
-            "You undo A with its transpose. That works for rotations only; a general "
-            "mixing is undone by its inverse.",
-            lambda F, G, A: (A @ F, G @ A.T),
+    mistakes={
+        "transpose_for_inverse": lambda encoder, decoder, A: (
+            A @ encoder,
+            decoder @ A.T,
         ),
-        Misconception(
-            "same_on_both",
-            "You apply A on both sides. The decoder receives A z, so it has to undo A "
-            "first: multiply it by the inverse of A.",
-            lambda F, G, A: (A @ F, G @ A),
+        "same_on_both": lambda encoder, decoder, A: (A @ encoder, decoder @ A),
+        "decoder_unchanged": lambda encoder, decoder, A: (A @ encoder, decoder),
+        "inverse_on_the_encoder": lambda encoder, decoder, A: (
+            torch.linalg.inv(A) @ encoder,
+            decoder @ A,
         ),
-        Misconception(
-            "decoder_unchanged",
-            "You mix the code and leave the decoder as it was: it now receives a code "
-            "it "
-            "was not made for.",
-            lambda F, G, A: (A @ F, G),
+        "transposed_mixing": lambda encoder, decoder, A: (
+            A.T @ encoder,
+            decoder @ torch.linalg.inv(A.T),
         ),
-        Misconception(
-            "inverse_on_the_encoder",
-            "You have the two exchanged: the code becomes A⁻¹ z. Multiply the encoder "
-            "by "
-            "A and the decoder by its inverse.",
-            lambda F, G, A: (torch.linalg.inv(A) @ F, G @ A),
+        "inverse_on_the_left": lambda encoder, decoder, A: (
+            A @ encoder,
+            torch.linalg.inv(A) @ decoder,
         ),
-        Misconception(
-            "transposed_mixing",
-            "You use Aᵀ where A is meant: the code becomes Aᵀ z. With z as a column, "
-            "the "
-            "new code is A z, so the encoder becomes A @ encoder.",
-            lambda F, G, A: (A.T @ F, G @ torch.linalg.inv(A.T)),
+        "order_of_outputs": lambda encoder, decoder, A: (
+            decoder @ torch.linalg.inv(A),
+            A @ encoder,
         ),
-        Misconception(
-            "inverse_on_the_left",
-            "The sizes do not fit: the decoder is (D, K), so the inverse of A goes on "
-            "its "
-            "right, decoder @ torch.linalg.inv(A).",
-            lambda F, G, A: (A @ F, torch.linalg.inv(A) @ G),
-        ),
-        Misconception(
-            "order_of_outputs",
-            "You return the decoder first. The encoder comes first, then the decoder.",
-            lambda F, G, A: (G @ torch.linalg.inv(A), A @ F),
-        ),
-    ),
-    hints=(
-        "The decoder now receives A z. What does it have to do first?",
-        "decoder @ encoder must stay the same: put A⁻¹ A between the two.",
-        "The new encoder is A @ encoder; the new decoder is decoder @ "
-        "torch.linalg.inv(A).",
-    ),
+    },
 )
 
 EXERCISES = (PCA_RECONSTRUCT, OPTIMAL_LOSS, LARGEST_ANGLE, MIX_CODE)

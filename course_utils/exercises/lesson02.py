@@ -9,16 +9,18 @@ import torch
 from course_utils.exercises.base import (
     Arguments,
     Criterion,
-    Exercise,
-    Misconception,
     Refused,
     Trial,
     agrees,
     normal,
     rows_stand_alone,
 )
+from course_utils.exercises.declare import declare, words_beside
 from course_utils.metrics import images
 from course_utils.oracles import mixture2d, wiener
+
+WORDS = words_beside(__file__)
+
 
 # The probes are float64, but torch.eye(D) and torch.tensor(sigma) are float32 unless
 # one asks: right answers come with rounding of up to 1e-7.
@@ -78,99 +80,46 @@ def _eigenvectors_transposed(cov: torch.Tensor, sigma: float) -> torch.Tensor:
     return axes.T @ torch.diag(values / (values + sigma**2)) @ axes
 
 
-WIENER_FILTER = Exercise(
-    name="wiener_filter",
-    title="the linear map that denoises best",
-    reference=wiener.wiener_filter,
-    returns="(D, D) matrix A",
-    probes=_wiener_probes,
+WIENER_FILTER = declare(
+    WORDS["wiener_filter"],
+    wiener.wiener_filter,
+    _wiener_probes,
     criteria=(
         agrees("is Σ(Σ + σ²I)⁻¹", 2.0),
         Criterion("is where the loss has no slope", 1.0, _best),
         Criterion("keeps λ/(λ + σ²) of each axis", 1.0, _shrinks_axis_by_axis),
     ),
-    misconceptions=(
-        Misconception(
-            "sigma_not_squared",
-            "You add σ to the diagonal. The noise adds its *variance*, σ².",
-            lambda cov, sigma: cov @ torch.linalg.inv(cov + sigma * _identity(cov)),
+    mistakes={
+        "sigma_not_squared": lambda cov, sigma: (
+            cov @ torch.linalg.inv(cov + sigma * _identity(cov))
         ),
-        Misconception(
-            "what_is_removed",
-            "You return σ²(Σ + σ²I)⁻¹, which is I − A: the part the filter removes. "
-            "A itself keeps the data.",
-            lambda cov, sigma: (
-                sigma**2 * torch.linalg.inv(cov + sigma**2 * _identity(cov))
-            ),
+        "what_is_removed": lambda cov, sigma: (
+            sigma**2 * torch.linalg.inv(cov + sigma**2 * _identity(cov))
         ),
-        Misconception(
-            "upside_down",
-            "You have the fraction upside down, (Σ + σ²I)Σ⁻¹: that enlarges every "
-            "direction, most where there is hardly any data.",
-            lambda cov, sigma: (
-                (cov + sigma**2 * _identity(cov)) @ torch.linalg.inv(cov)
-            ),
+        "upside_down": lambda cov, sigma: (
+            (cov + sigma**2 * _identity(cov)) @ torch.linalg.inv(cov)
         ),
-        Misconception(
-            "only_the_inverse",
-            "You return (Σ + σ²I)⁻¹ alone. The normal equations have Σ on the other "
-            "side: multiply by it.",
-            lambda cov, sigma: torch.linalg.inv(cov + sigma**2 * _identity(cov)),
+        "only_the_inverse": lambda cov, sigma: torch.linalg.inv(
+            cov + sigma**2 * _identity(cov)
         ),
-        Misconception(
-            "elementwise_division",
-            "You divide element by element. The formula needs the inverse of a matrix: "
-            "torch.linalg.solve or torch.linalg.inv.",
-            lambda cov, sigma: cov / (cov + sigma**2 * _identity(cov)),
+        "elementwise_division": lambda cov, sigma: (
+            cov / (cov + sigma**2 * _identity(cov))
         ),
-        Misconception(
-            "added_everywhere",
-            "You add σ² to every entry of Σ. White noise is independent from pixel to "
-            "pixel: it adds to the diagonal only, σ² times the identity.",
-            lambda cov, sigma: cov @ torch.linalg.inv(cov + sigma**2),
+        "added_everywhere": lambda cov, sigma: cov @ torch.linalg.inv(cov + sigma**2),
+        "covariance_taken_for_the_noisy_one": lambda cov, sigma: (
+            (cov - sigma**2 * _identity(cov)) @ torch.linalg.inv(cov)
         ),
-        Misconception(
-            "covariance_taken_for_the_noisy_one",
-            "You use (Σ − σ²I)Σ⁻¹, which is right if Σ is the covariance of the noisy "
-            "data. Here it is that of the clean data.",
-            lambda cov, sigma: (
-                (cov - sigma**2 * _identity(cov)) @ torch.linalg.inv(cov)
-            ),
+        "pixel_by_pixel": lambda cov, sigma: torch.diag(
+            cov.diag() / (cov.diag() + sigma**2)
         ),
-        Misconception(
-            "pixel_by_pixel",
-            "You use the variances on the diagonal only, so each pixel is filtered by "
-            "itself. The neighbours tell about a pixel too: use the whole matrix.",
-            lambda cov, sigma: torch.diag(cov.diag() / (cov.diag() + sigma**2)),
+        "noise_doubled": lambda cov, sigma: (
+            cov @ torch.linalg.inv(cov + 2 * sigma**2 * _identity(cov))
         ),
-        Misconception(
-            "noise_doubled",
-            "You count the noise twice, 2σ²: its covariance is σ²I, once.",
-            lambda cov, sigma: (
-                cov @ torch.linalg.inv(cov + 2 * sigma**2 * _identity(cov))
-            ),
+        "elementwise_product": lambda cov, sigma: (
+            torch.linalg.inv(cov + sigma**2 * _identity(cov)) * cov
         ),
-        Misconception(
-            "elementwise_product",
-            "You multiply the inverse by Σ element by element, with *, where the "
-            "product of two matrices is meant, which is written @.",
-            lambda cov, sigma: torch.linalg.inv(cov + sigma**2 * _identity(cov)) * cov,
-        ),
-        Misconception(
-            "eigenvectors_transposed",
-            "You have the transpose on the wrong side: torch.linalg.eigh returns the "
-            "eigenvectors as columns of U, and so the filter is U diag(s) Uᵀ.",
-            _eigenvectors_transposed,
-        ),
-    ),
-    hints=(
-        "Set the derivative of E‖x − A(x + σε)‖² with respect to A to zero. Which two "
-        "covariances are left?",
-        "Clean with noisy has covariance Σ; noisy with noisy has Σ + σ²I. So "
-        "A(Σ + σ²I) = Σ.",
-        "torch.eye(len(cov), dtype=cov.dtype) is I. Multiply cov by the inverse "
-        "(torch.linalg.inv) of cov plus σ² times it.",
-    ),
+        "eigenvectors_transposed": _eigenvectors_transposed,
+    },
     tolerance=TOLERANCE,
 )
 
@@ -213,116 +162,58 @@ def _error(x: torch.Tensor, x_hat: torch.Tensor) -> torch.Tensor:
     return ((x - x_hat) ** 2).mean()
 
 
-PSNR = Exercise(
-    name="psnr",
-    title="peak signal-to-noise ratio in decibels",
-    reference=images.psnr,
-    returns="one number, in decibels",
-    probes=_psnr_probes,
+PSNR = declare(
+    WORDS["psnr"],
+    images.psnr,
+    _psnr_probes,
     criteria=(
         agrees("is 10 log₁₀(peak² / mean squared error)", 2.0),
         Criterion("rises by 10 dB for a tenth of the error", 1.0, _ten_decibels),
         Criterion("does not depend on the unit of grey", 1.0, _unit_free),
     ),
-    misconceptions=(
-        Misconception(
-            "peak_not_squared",
-            "You divide the peak by a squared error. Both must be squares: peak² over "
-            "the mean squared error.",
-            lambda x, x_hat, peak: 10 * torch.log10(peak / _error(x, x_hat)),
+    mistakes={
+        "peak_not_squared": lambda x, x_hat, peak: (
+            10 * torch.log10(peak / _error(x, x_hat))
         ),
-        Misconception(
-            "peak_forgotten",
-            "You leave the peak out, which is right only where it is 1. Bytes have the "
-            "peak 255.",
-            lambda x, x_hat, peak: -10 * torch.log10(_error(x, x_hat)),
+        "peak_forgotten": lambda x, x_hat: -10 * torch.log10(_error(x, x_hat)),
+        "sum_over_pixels": lambda x, x_hat, peak: (
+            10 * torch.log10(peak**2 / ((x - x_hat) ** 2).sum())
         ),
-        Misconception(
-            "sum_over_pixels",
-            "You sum the squared error. PSNR takes its mean over all pixels, so that "
-            "large and small images can be compared.",
-            lambda x, x_hat, peak: 10 * torch.log10(peak**2 / ((x - x_hat) ** 2).sum()),
+        "sum_over_rows": lambda x, x_hat, peak: (
+            10 * torch.log10(peak**2 / ((x - x_hat) ** 2).sum(1).mean())
         ),
-        Misconception(
-            "sum_over_rows",
-            "You sum over the pixels and average over the images, as the course's "
-            "loss does. PSNR takes the mean over every pixel of every image.",
-            lambda x, x_hat, peak: (
-                10 * torch.log10(peak**2 / ((x - x_hat) ** 2).sum(1).mean())
-            ),
+        "natural_logarithm": lambda x, x_hat, peak: (
+            10 * torch.log(peak**2 / _error(x, x_hat))
         ),
-        Misconception(
-            "natural_logarithm",
-            "You use the natural logarithm. Decibels use base 10: torch.log10.",
-            lambda x, x_hat, peak: 10 * torch.log(peak**2 / _error(x, x_hat)),
+        "factor_twenty": lambda x, x_hat, peak: (
+            20 * torch.log10(peak**2 / _error(x, x_hat))
         ),
-        Misconception(
-            "factor_twenty",
-            "Your value is doubled: 20 belongs in front of the logarithm of peak over "
-            "*root* mean squared error, 10 in front of that of the squares.",
-            lambda x, x_hat, peak: 20 * torch.log10(peak**2 / _error(x, x_hat)),
+        "factor_ten_with_the_root": lambda x, x_hat, peak: (
+            10 * torch.log10(peak / _error(x, x_hat).sqrt())
         ),
-        Misconception(
-            "factor_ten_with_the_root",
-            "Your value is halved: with the root of the error and the plain peak the "
-            "factor is 20; 10 belongs to their squares.",
-            lambda x, x_hat, peak: 10 * torch.log10(peak / _error(x, x_hat).sqrt()),
+        "upside_down": lambda x, x_hat, peak: (
+            10 * torch.log10(_error(x, x_hat) / peak**2)
         ),
-        Misconception(
-            "upside_down",
-            "Your sign is wrong: you have the error over the peak. A better image must "
-            "have more decibels.",
-            lambda x, x_hat, peak: 10 * torch.log10(_error(x, x_hat) / peak**2),
+        "peak_read_off_the_image": lambda x, x_hat: (
+            10 * torch.log10(x.max() ** 2 / _error(x, x_hat))
         ),
-        Misconception(
-            "peak_read_off_the_image",
-            "You take the largest value in the image as the peak. The peak is the "
-            "largest value a pixel *can* have, and it was passed in.",
-            lambda x, x_hat, peak: 10 * torch.log10(x.max() ** 2 / _error(x, x_hat)),
+        "mean_of_the_decibels": lambda x, x_hat, peak: (
+            10 * torch.log10(peak**2 / ((x - x_hat) ** 2).mean(1)).mean()
         ),
-        Misconception(
-            "mean_of_the_decibels",
-            "You take a PSNR per image and average those. Take one mean squared error "
-            "over everything and one logarithm: the two differ, by Jensen.",
-            lambda x, x_hat, peak: (
-                10 * torch.log10(peak**2 / ((x - x_hat) ** 2).mean(1)).mean()
-            ),
+        "absolute_error": lambda x, x_hat, peak: (
+            10 * torch.log10(peak**2 / (x - x_hat).abs().mean())
         ),
-        Misconception(
-            "absolute_error",
-            "You use the absolute error. PSNR is defined with the squared one.",
-            lambda x, x_hat, peak: 10 * torch.log10(peak**2 / (x - x_hat).abs().mean()),
+        "power_of_the_signal": lambda x, x_hat: (
+            10 * torch.log10((x**2).mean() / _error(x, x_hat))
         ),
-        Misconception(
-            "power_of_the_signal",
-            "You divide the mean square of the image by the error: that is the plain "
-            "signal-to-noise ratio. The *peak* one has peak² above the line.",
-            lambda x, x_hat, peak: 10 * torch.log10((x**2).mean() / _error(x, x_hat)),
+        "absolute_error_with_twenty": lambda x, x_hat, peak: (
+            20 * torch.log10(peak / (x - x_hat).abs().mean())
         ),
-        Misconception(
-            "absolute_error_with_twenty",
-            "Your factor 20 goes with the *root* of the mean squared error, and you "
-            "have the mean absolute error there.",
-            lambda x, x_hat, peak: 20 * torch.log10(peak / (x - x_hat).abs().mean()),
+        "bels": lambda x, x_hat, peak: torch.log10(peak**2 / _error(x, x_hat)),
+        "variance_of_the_error": lambda x, x_hat, peak: (
+            10 * torch.log10(peak**2 / torch.var(x - x_hat))
         ),
-        Misconception(
-            "bels",
-            "You leave out the factor 10: a decibel is a tenth of a bel, and the "
-            "logarithm alone counts bels.",
-            lambda x, x_hat, peak: torch.log10(peak**2 / _error(x, x_hat)),
-        ),
-        Misconception(
-            "variance_of_the_error",
-            "You use the variance of the error, which leaves out the mean error: an "
-            "image that is too bright by the same amount everywhere would be perfect.",
-            lambda x, x_hat, peak: 10 * torch.log10(peak**2 / torch.var(x - x_hat)),
-        ),
-    ),
-    hints=(
-        "Read the name: peak signal over noise, both as squares, in decibels.",
-        "One mean squared error over every pixel; then 10 times a base-10 logarithm.",
-        "Inside torch.log10 stands peak² divided by the mean of (x - x_hat)².",
-    ),
+    },
     tolerance=TOLERANCE,
 )
 
@@ -388,12 +279,10 @@ def _precision_sign(
     return _filled(x, seen, mean[~seen] + (x - mean)[:, seen] @ pull.T)
 
 
-INPAINT_GAUSSIAN = Exercise(
-    name="inpaint_gaussian",
-    title="fill a hole with the conditional mean",
-    reference=wiener.conditional_mean,
-    returns="(N, D), the data with the missing dimensions filled in",
-    probes=_inpaint_probes,
+INPAINT_GAUSSIAN = declare(
+    WORDS["inpaint_gaussian"],
+    wiener.conditional_mean,
+    _inpaint_probes,
     criteria=(
         agrees("fills in μ_m + Σ_ms Σ_ss⁻¹(x_s − μ_s)", 2.0),
         Criterion("leaves the seen dimensions as they are", 1.0, _keeps_what_is_seen),
@@ -401,105 +290,48 @@ INPAINT_GAUSSIAN = Exercise(
         Criterion("equals a regression fitted to data", 1.0, _is_the_regression),
         rows_stand_alone(),
     ),
-    misconceptions=(
-        Misconception(
-            "only_the_mean",
-            "You fill in the mean of the missing dimensions. What is seen tells more: "
-            "add the regression of the missing on the seen.",
-            lambda x, seen, mean, cov: _filled(x, seen, mean[~seen].expand(len(x), -1)),
+    mistakes={
+        "only_the_mean": lambda x, seen, mean: _filled(
+            x, seen, mean[~seen].expand(len(x), -1)
         ),
-        Misconception(
-            "no_centring",
-            "You use x_s as it is and add no mean. The formula works on deviations: "
-            "subtract the mean of the seen, add the mean of the missing.",
-            lambda x, seen, mean, cov: _filled(
-                x, seen, x[:, seen] @ _gain(cov, seen).T
-            ),
+        "no_centring": lambda x, seen, cov: _filled(
+            x, seen, x[:, seen] @ _gain(cov, seen).T
         ),
-        Misconception(
-            "mean_not_subtracted",
-            "You add the mean of the missing dimensions but do not subtract the mean "
-            "of the seen ones before multiplying.",
-            lambda x, seen, mean, cov: _filled(
-                x, seen, mean[~seen] + x[:, seen] @ _gain(cov, seen).T
-            ),
+        "mean_not_subtracted": lambda x, seen, mean, cov: _filled(
+            x, seen, mean[~seen] + x[:, seen] @ _gain(cov, seen).T
         ),
-        Misconception(
-            "mean_not_added",
-            "You subtract the mean of the seen dimensions but do not add the mean of "
-            "the missing ones at the end.",
-            lambda x, seen, mean, cov: _filled(
-                x, seen, (x - mean)[:, seen] @ _gain(cov, seen).T
-            ),
+        "mean_not_added": lambda x, seen, mean, cov: _filled(
+            x, seen, (x - mean)[:, seen] @ _gain(cov, seen).T
         ),
-        Misconception(
-            "inverse_forgotten",
-            "You multiply by Σ_ms without Σ_ss⁻¹. A covariance has squared units; the "
-            "inverse turns it into a regression weight.",
-            lambda x, seen, mean, cov: _filled(
-                x, seen, mean[~seen] + (x - mean)[:, seen] @ cov[seen][:, ~seen]
-            ),
+        "inverse_forgotten": lambda x, seen, mean, cov: _filled(
+            x, seen, mean[~seen] + (x - mean)[:, seen] @ cov[seen][:, ~seen]
         ),
-        Misconception(
-            "seen_taken_as_independent",
-            "You divide by the variances of the seen dimensions only, as if these did "
-            "not depend on each other: evidence is counted several times.",
-            lambda x, seen, mean, cov: _filled(
-                x,
-                seen,
-                mean[~seen]
-                + (x - mean)[:, seen] @ (cov[~seen][:, seen] / cov.diag()[seen]).T,
-            ),
+        "seen_taken_as_independent": lambda x, seen, mean, cov: _filled(
+            x,
+            seen,
+            mean[~seen]
+            + (x - mean)[:, seen] @ (cov[~seen][:, seen] / cov.diag()[seen]).T,
         ),
-        Misconception(
-            "block_of_the_inverse",
-            "You invert the whole Σ and cut out the seen block. Cut first, then "
-            "invert: the inverse of a block is not the block of the inverse.",
-            lambda x, seen, mean, cov: _filled(
-                x,
-                seen,
-                mean[~seen]
-                + (x - mean)[:, seen]
-                @ (cov[~seen][:, seen] @ torch.linalg.inv(cov)[seen][:, seen]).T,
-            ),
+        "block_of_the_inverse": lambda x, seen, mean, cov: _filled(
+            x,
+            seen,
+            mean[~seen]
+            + (x - mean)[:, seen]
+            @ (cov[~seen][:, seen] @ torch.linalg.inv(cov)[seen][:, seen]).T,
         ),
-        Misconception(
-            "sign_of_the_precision",
-            "Your deviation has the wrong sign. With the precision Λ = Σ⁻¹ the answer "
-            "is μ_m *minus* Λ_mm⁻¹Λ_ms(x_s − μ_s).",
-            _precision_sign,
+        "sign_of_the_precision": _precision_sign,
+        "mask_inverted": lambda x, seen, mean, cov: wiener.conditional_mean(
+            x, ~seen, mean, cov
         ),
-        Misconception(
-            "mask_inverted",
-            "You have the mask the wrong way round: True marks what is *seen*. You "
-            "overwrite the seen dimensions with a guess from the missing ones.",
-            lambda x, seen, mean, cov: wiener.conditional_mean(x, ~seen, mean, cov),
+        "mean_of_the_batch": lambda x, seen, cov: wiener.conditional_mean(
+            x, seen, x.mean(0), cov
         ),
-        Misconception(
-            "mean_of_the_batch",
-            "You centre with the mean of the batch. Use the mean that was passed in: "
-            "the answer for one example must not depend on those beside it.",
-            lambda x, seen, mean, cov: wiener.conditional_mean(x, seen, x.mean(0), cov),
+        "added_to_the_hole": lambda x, seen, mean, cov: _filled(
+            x,
+            seen,
+            x[:, ~seen] + mean[~seen] + (x - mean)[:, seen] @ _gain(cov, seen).T,
         ),
-        Misconception(
-            "added_to_the_hole",
-            "You add the guess to what stands in the hole, where nothing is known: "
-            "assign with =, not with +=.",
-            lambda x, seen, mean, cov: _filled(
-                x,
-                seen,
-                x[:, ~seen] + mean[~seen] + (x - mean)[:, seen] @ _gain(cov, seen).T,
-            ),
-        ),
-    ),
-    hints=(
-        "For centred data: which matrix W makes W x_s the best linear guess of x_m? It "
-        "is the normal equation again, W Σ_ss = Σ_ms.",
-        "cov[~seen][:, seen] is Σ_ms, cov[seen][:, seen] is Σ_ss. Work on deviations "
-        "from the mean, and put the mean back at the end.",
-        "Start from filled = x.clone(), so that the seen part is done; then assign to "
-        "filled[:, ~seen]. With rows as examples the weight W is applied as @ W.T.",
-    ),
+    },
     tolerance=TOLERANCE,
 )
 
@@ -558,145 +390,59 @@ def _one_sum_for_all(x: torch.Tensor, data: torch.Tensor, sigma: float) -> torch
     return (heights / heights.sum() @ data - x) / sigma**2
 
 
-SMOOTHED_SCORE = Exercise(
-    name="smoothed_score",
-    title="the score that the best denoiser holds",
-    reference=mixture2d.smoothed_score,
-    returns="(Q, D), one score vector a point",
-    probes=_score_probes,
+SMOOTHED_SCORE = declare(
+    WORDS["smoothed_score"],
+    mixture2d.smoothed_score,
+    _score_probes,
     criteria=(
         agrees("is (r(x) − x)/σ² with the best denoiser r", 2.0),
         Criterion(
-            "is the gradient of the smoothed log density",
-            1.0,
-            _gradient_of_log_density,
+            "is the gradient of the smoothed log density", 1.0, _gradient_of_log_density
         ),
         Criterion("points straight at a single data point", 1.0, _one_point),
         rows_stand_alone(),
     ),
-    misconceptions=(
-        Misconception(
-            "divided_by_sigma",
-            "You divide by σ. Differentiating −‖x − xₙ‖²/(2σ²) gives the *variance* "
-            "below the line: divide by σ².",
-            lambda x, data, sigma: (_weights(x, data, sigma) @ data - x) / sigma,
+    mistakes={
+        "divided_by_sigma": lambda x, data, sigma: (
+            (_weights(x, data, sigma) @ data - x) / sigma
         ),
-        Misconception(
-            "not_divided",
-            "You return the residual r(x) − x. Divide it by σ² to get the score.",
-            lambda x, data, sigma: _weights(x, data, sigma) @ data - x,
+        "not_divided": lambda x, data, sigma: _weights(x, data, sigma) @ data - x,
+        "the_denoiser_itself": lambda x, data, sigma: _weights(x, data, sigma) @ data,
+        "sign": lambda x, data, sigma: (x - _weights(x, data, sigma) @ data) / sigma**2,
+        "half_forgotten": lambda x, data, sigma: (
+            (torch.softmax(-_square(x, data) / sigma**2, 1) @ data - x) / sigma**2
         ),
-        Misconception(
-            "the_denoiser_itself",
-            "You return r(x), the denoised point. The score is its residual "
-            "r(x) − x, divided by σ².",
-            lambda x, data, sigma: _weights(x, data, sigma) @ data,
+        "sigma_not_squared_in_the_weights": lambda x, data, sigma: (
+            (torch.softmax(-_square(x, data) / (2 * sigma), 1) @ data - x) / sigma**2
         ),
-        Misconception(
-            "sign",
-            "Your arrows point away from the data: the score is (r(x) − x)/σ², from x "
-            "to the denoised point.",
-            lambda x, data, sigma: (x - _weights(x, data, sigma) @ data) / sigma**2,
+        "distance_not_squared": lambda x, data, sigma: (
+            (torch.softmax(-_square(x, data).sqrt() / (2 * sigma**2), 1) @ data - x)
+            / sigma**2
         ),
-        Misconception(
-            "half_forgotten",
-            "The weights lack the ½ of the Gaussian: the exponent is −‖x − xₙ‖²/(2σ²).",
-            lambda x, data, sigma: (
-                (torch.softmax(-_square(x, data) / sigma**2, 1) @ data - x) / sigma**2
-            ),
+        "mean_over_dimensions": lambda x, data, sigma: (
+            (
+                torch.softmax(-_square(x, data) / x.shape[1] / (2 * sigma**2), 1) @ data
+                - x
+            )
+            / sigma**2
         ),
-        Misconception(
-            "sigma_not_squared_in_the_weights",
-            "The exponent of the weights has σ where σ² is meant: −‖x − xₙ‖²/(2σ²).",
-            lambda x, data, sigma: (
-                (torch.softmax(-_square(x, data) / (2 * sigma), 1) @ data - x)
-                / sigma**2
-            ),
+        "softmax_over_the_wrong_axis": _wrong_axis,
+        "nearest_point_only": lambda x, data, sigma: (
+            (data[_square(x, data).argmin(1)] - x) / sigma**2
         ),
-        Misconception(
-            "distance_not_squared",
-            "The weights use the distance to a data point. A Gaussian falls off with "
-            "the *squared* distance.",
-            lambda x, data, sigma: (
-                (torch.softmax(-_square(x, data).sqrt() / (2 * sigma**2), 1) @ data - x)
-                / sigma**2
-            ),
+        "equal_weights": lambda x, data, sigma: (data.mean(0) - x) / sigma**2,
+        "gradient_of_the_density": _gradient_of_density,
+        "weights_not_normalised": lambda x, data, sigma: (
+            (torch.exp(-_square(x, data) / (2 * sigma**2)) @ data - x) / sigma**2
         ),
-        Misconception(
-            "mean_over_dimensions",
-            "You average the squared differences over the D dimensions. A squared "
-            "distance is their sum.",
-            lambda x, data, sigma: (
-                (
-                    torch.softmax(-_square(x, data) / x.shape[1] / (2 * sigma**2), 1)
-                    @ data
-                    - x
-                )
-                / sigma**2
-            ),
+        "normalised_over_the_table": _one_sum_for_all,
+        "minus_lost": lambda x, data, sigma: (
+            (torch.softmax(_square(x, data) / (2 * sigma**2), 1) @ data - x) / sigma**2
         ),
-        Misconception(
-            "softmax_over_the_wrong_axis",
-            "Your softmax runs over the points x. For each x the weights of the *data "
-            "points* must sum to 1: dim=1 of the (Q, N) table.",
-            _wrong_axis,
+        "halved": lambda x, data, sigma: (
+            (_weights(x, data, sigma) @ data - x) / (2 * sigma**2)
         ),
-        Misconception(
-            "nearest_point_only",
-            "You take the nearest data point alone. Every point could be the clean "
-            "one: weight them all by a softmax.",
-            lambda x, data, sigma: (data[_square(x, data).argmin(1)] - x) / sigma**2,
-        ),
-        Misconception(
-            "equal_weights",
-            "You weight all data points equally. Those near x are likelier to be the "
-            "clean point: use a softmax of −‖x − xₙ‖²/(2σ²).",
-            lambda x, data, sigma: (data.mean(0) - x) / sigma**2,
-        ),
-        Misconception(
-            "gradient_of_the_density",
-            "You return the gradient of the density. The score is that of its "
-            "*logarithm*: divide by the density, which makes the weights sum to 1.",
-            _gradient_of_density,
-        ),
-        Misconception(
-            "weights_not_normalised",
-            "Your weights do not sum to 1: the exponentials must be divided by their "
-            "sum over the data points, which a softmax does.",
-            lambda x, data, sigma: (
-                (torch.exp(-_square(x, data) / (2 * sigma**2)) @ data - x) / sigma**2
-            ),
-        ),
-        Misconception(
-            "normalised_over_the_table",
-            "You divide by the sum of the whole table of weights, but they must sum to "
-            "1 for *each* x: sum over dim=1, with keepdim=True.",
-            _one_sum_for_all,
-        ),
-        Misconception(
-            "minus_lost",
-            "The exponent of your weights has lost its minus, so the data points "
-            "*farthest* from x count most: it is −‖x − xₙ‖²/(2σ²).",
-            lambda x, data, sigma: (
-                (torch.softmax(_square(x, data) / (2 * sigma**2), 1) @ data - x)
-                / sigma**2
-            ),
-        ),
-        Misconception(
-            "halved",
-            "You divide the residual by 2σ², but the derivative of the square cancels "
-            "the ½ of the exponent: divide by σ².",
-            lambda x, data, sigma: (
-                (_weights(x, data, sigma) @ data - x) / (2 * sigma**2)
-            ),
-        ),
-    ),
-    hints=(
-        "Differentiate log Σₙ exp(−‖x − xₙ‖²/(2σ²)). What multiplies each (xₙ − x)/σ²?",
-        "The weights of the data points are a softmax over n of −‖x − xₙ‖²/(2σ²). "
-        "x[:, None] - examples has shape (Q, N, D).",
-        "weights @ examples, with weights (Q, N), is r(x). Subtract x, divide by σ².",
-    ),
+    },
     tolerance=TOLERANCE,
 )
 

@@ -10,15 +10,16 @@ from torch import Tensor
 from course_utils.exercises.base import (
     Arguments,
     Criterion,
-    Exercise,
-    Misconception,
     Refused,
     Trial,
     difference,
     normal,
     rows_stand_alone,
 )
+from course_utils.exercises.declare import declare, words_beside
 from course_utils.metrics.holes import nearest_two, whiten, wilson_interval
+
+WORDS = words_beside(__file__)
 
 
 def _whole(generator: torch.Generator, low: int, high: int) -> int:
@@ -96,10 +97,6 @@ def _axes(codes: Tensor) -> tuple[Tensor, Tensor]:
     return torch.linalg.eigh(torch.cov(codes.T))
 
 
-def _standardised(codes: Tensor) -> Tensor:
-    return (codes - codes.mean(0)) / codes.std(0)
-
-
 def _not_centred(codes: Tensor) -> Tensor:
     values, vectors = _axes(codes)
     return codes @ vectors / values.sqrt()
@@ -118,10 +115,6 @@ def _divided_by_variance(codes: Tensor) -> Tensor:
 def _multiplied_by_root(codes: Tensor) -> Tensor:
     values, vectors = _axes(codes)
     return (codes - codes.mean(0)) @ vectors * values.sqrt()
-
-
-def _only_rotated(codes: Tensor) -> Tensor:
-    return (codes - codes.mean(0)) @ _axes(codes)[1]
 
 
 def _axes_transposed(codes: Tensor) -> Tensor:
@@ -145,98 +138,30 @@ def _moment_about_zero(codes: Tensor) -> Tensor:
     return codes @ vectors / values.sqrt()
 
 
-def _rows_standardised(codes: Tensor) -> Tensor:
-    return (codes - codes.mean(1, keepdim=True)) / codes.std(1, keepdim=True)
-
-
-WHITEN = Exercise(
-    name="whiten",
-    title="codes with mean 0 and covariance I",
-    reference=whiten,
-    returns="(N, K) whitened codes",
-    probes=_codes,
+WHITEN = declare(
+    WORDS["whiten"],
+    whiten,
+    _codes,
     criteria=(
         Criterion("every unit has mean 0", 1.0, _mean_is_zero),
         Criterion("the covariance is the identity", 2.0, _covariance_is_identity),
         Criterion("one mean and one matrix serve all codes", 1.0, _is_affine),
     ),
-    misconceptions=(
-        Misconception(
-            "standardised",
-            "Each unit is divided by its own standard deviation, which leaves the "
-            "correlations between units: rotate to the principal axes first.",
-            _standardised,
+    mistakes={
+        "standardised": lambda codes: (codes - codes.mean(0)) / codes.std(0),
+        "not_centred": _not_centred,
+        "one_mean_for_all": _one_mean_for_all,
+        "divided_by_variance": _divided_by_variance,
+        "multiplied_by_root": _multiplied_by_root,
+        "only_rotated": lambda codes: (codes - codes.mean(0)) @ _axes(codes)[1],
+        "triangle_transposed": _axes_transposed,
+        "eigenvectors_as_rows": _eigenvectors_as_rows,
+        "wrong_scale": _scatter,
+        "moment_about_zero": _moment_about_zero,
+        "rows_standardised": lambda codes: (
+            (codes - codes.mean(1, keepdim=True)) / codes.std(1, keepdim=True)
         ),
-        Misconception(
-            "not_centred",
-            "The mean of the codes is still there: subtract it before you multiply.",
-            _not_centred,
-        ),
-        Misconception(
-            "one_mean_for_all",
-            "`codes.mean()` is one number over all units: each unit has a mean of its "
-            "own, `codes.mean(0)`.",
-            _one_mean_for_all,
-        ),
-        Misconception(
-            "divided_by_variance",
-            "Each axis is divided by its variance (or the codes are multiplied by the "
-            "inverse covariance, which is the same but for a rotation): the scale of a "
-            "unit is its standard deviation, the square root.",
-            _divided_by_variance,
-        ),
-        Misconception(
-            "multiplied_by_root",
-            "This multiplies each axis by its standard deviation, which is the way "
-            "back, from N(0, I) to codes: whitening divides.",
-            _multiplied_by_root,
-        ),
-        Misconception(
-            "only_rotated",
-            "The codes are rotated to their principal axes and are uncorrelated now, "
-            "but each axis still has its own variance: divide by its square root.",
-            _only_rotated,
-        ),
-        Misconception(
-            "triangle_transposed",
-            "With covariance = L Lᵀ and codes as rows, the map is (codes − mean) @ "
-            "inv(L).T: without the transpose the covariance does not become I.",
-            _axes_transposed,
-        ),
-        Misconception(
-            "eigenvectors_as_rows",
-            "eigh returns the eigenvectors in *columns*: for codes in rows multiply by "
-            "`vectors`, not `vectors.T`.",
-            _eigenvectors_as_rows,
-        ),
-        Misconception(
-            "wrong_scale",
-            "The shape is right and the size is not: the covariance is a multiple of "
-            "I. The covariance is the sum over examples *divided by N* (or N − 1).",
-            _scatter,
-        ),
-        Misconception(
-            "moment_about_zero",
-            "You whitened by E[z zᵀ], the second moment about zero: the covariance is "
-            "taken about the mean, so subtract it first, and from the codes too.",
-            _moment_about_zero,
-        ),
-        Misconception(
-            "rows_standardised",
-            "Means and deviations were taken along each row, over the units of one "
-            "code: they belong to a unit, over the examples (dim 0).",
-            _rows_standardised,
-        ),
-    ),
-    hints=(
-        "Lesson 01 found axes along which centred data are uncorrelated. What is left "
-        "to do once the codes are written in those axes?",
-        "Centre the codes, take the covariance (K, K), and its eigenvectors with "
-        "torch.linalg.eigh. The eigenvalues are the variances along the axes.",
-        "values, vectors = torch.linalg.eigh(covariance), then "
-        "(codes − mean) @ vectors gives uncorrelated columns; divide column i by "
-        "values[i].sqrt().",
-    ),
+    },
     fingerprint=_gram,
 )
 
@@ -292,10 +217,6 @@ def _second_nearest(
     return two[:, 0], two[:, 0] / two[:, 1]
 
 
-def _squared(x: Tensor, reference: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    return _with_distances(torch.cdist(x, reference).square(), labels)
-
-
 def _ratio_of_squares(
     x: Tensor, reference: Tensor, labels: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -317,10 +238,6 @@ def _class_means(x: Tensor, reference: Tensor, labels: Tensor) -> tuple[Tensor, 
 def _per_pixel(x: Tensor, reference: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     gaps = (x[:, None] - reference).square().mean(2).sqrt()
     return _with_distances(gaps, labels)
-
-
-def _absolute(x: Tensor, reference: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    return _with_distances(torch.cdist(x, reference, p=1), labels)
 
 
 def _difference(x: Tensor, reference: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -380,116 +297,33 @@ def _share_of_both(
     return nearest, ratio / (1 + ratio)  # n / (n + s)
 
 
-NEAREST_TWO = Exercise(
-    name="nearest_two",
-    title="how far an image is, and whether it stands between classes",
-    reference=nearest_two,
-    returns="two tensors (N,): distance, ratio",
-    probes=_images,
-    criteria=(
-        _part(0, "distance"),
-        _part(1, "ratio"),
-        rows_stand_alone(),
-    ),
-    misconceptions=(
-        Misconception(
-            "second_nearest",
-            "This divides by the second-nearest reference of any class: two images of "
-            "one digit are often close, so leave out the class of the nearest one.",
-            _second_nearest,
+NEAREST_TWO = declare(
+    WORDS["nearest_two"],
+    nearest_two,
+    _images,
+    criteria=(_part(0, "distance"), _part(1, "ratio"), rows_stand_alone()),
+    mistakes={
+        "second_nearest": _second_nearest,
+        "squared": lambda x, reference, labels: _with_distances(
+            torch.cdist(x, reference).square(), labels
         ),
-        Misconception(
-            "squared",
-            "These are squared distances: take the square root before anything else.",
-            _squared,
+        "ratio_of_squares": _ratio_of_squares,
+        "upside_down": _upside_down,
+        "class_means": _class_means,
+        "per_pixel": _per_pixel,
+        "absolute": lambda x, reference, labels: _with_distances(
+            torch.cdist(x, reference, p=1), labels
         ),
-        Misconception(
-            "ratio_of_squares",
-            "The distance is right; the ratio is that of the squared distances.",
-            _ratio_of_squares,
-        ),
-        Misconception(
-            "upside_down",
-            "The ratio is upside down: the nearest distance goes on top, so that it "
-            "lies between 0 and 1.",
-            _upside_down,
-        ),
-        Misconception(
-            "class_means",
-            "Distances were taken to the mean of each class: a mean is a blurred image "
-            "that nobody wrote; use the single references.",
-            _class_means,
-        ),
-        Misconception(
-            "per_pixel",
-            "The squares were averaged over pixels: the Euclidean distance is the "
-            "square root of their *sum*. (The ratio is right; the average cancels.)",
-            _per_pixel,
-        ),
-        Misconception(
-            "absolute",
-            "These are sums of absolute differences (p = 1): the Euclidean distance "
-            "sums squares and takes the root.",
-            _absolute,
-        ),
-        Misconception(
-            "difference",
-            "The second output is the difference of the two distances: asked for is "
-            "their ratio, which has no unit.",
-            _difference,
-        ),
-        Misconception(
-            "mean_of_others",
-            "The distances to the other classes were averaged: what counts is the "
-            "*nearest* image of another class.",
-            _mean_of_others,
-        ),
-        Misconception(
-            "own_class",
-            "The second distance is to the same class as the nearest: the mask is the "
-            "wrong way round.",
-            _own_class,
-        ),
-        Misconception(
-            "other_distance",
-            "The second output is the distance to the other class itself: divide the "
-            "nearest distance by it.",
-            _other_distance,
-        ),
-        Misconception(
-            "index",
-            "The second output is the *index* of the nearest reference, which `.min` "
-            "returns beside the distance: asked for is the ratio of two distances.",
-            _index,
-        ),
-        Misconception(
-            "hidden_with_zero",
-            "The ratio is not finite. Did you hide a class with 0? Then the smallest "
-            "distance is that 0. Hide it with inf.",
-            _hidden_with_zero,
-        ),
-        Misconception(
-            "from_the_nearest",
-            "The second distance is measured from the nearest reference r: both "
-            "distances are measured from the image x.",
-            _from_the_nearest,
-        ),
-        Misconception(
-            "share_of_both",
-            "This is the nearest distance over the *sum* of the two: divide by the "
-            "second distance alone, so that 1 means equally near.",
-            _share_of_both,
-        ),
-    ),
-    hints=(
-        "First make the table of all distances, (N, M). It holds both outputs.",
-        "torch.cdist(x, reference) is the table; .min(1) gives the nearest distance "
-        "and its index. labels[index] is the class that the second search leaves out.",
-        "distances.masked_fill(labels[index][:, None] == labels, math.inf) hides that "
-        "class; its .min(1).values is the second distance. Return nearest, and nearest "
-        "divided by it.",
-    ),
-    tolerance=1e-7,
+        "difference": _difference,
+        "mean_of_others": _mean_of_others,
+        "own_class": _own_class,
+        "other_distance": _other_distance,
+        "index": _index,
+        "hidden_with_zero": _hidden_with_zero,
+        "from_the_nearest": _from_the_nearest,
+        "share_of_both": _share_of_both,
+    },
+    tolerance=1e-07,
 )
 
 
@@ -581,26 +415,6 @@ def _spread_of_one_draw(k: float, n: float, c: float) -> Interval:
     return share - half, share + half
 
 
-def _no_c_in_root(k: float, n: float, c: float) -> Interval:
-    return _from_parts(k, n, c, inside=0.0)
-
-
-def _centre_not_moved(k: float, n: float, c: float) -> Interval:
-    return _from_parts(k, n, c, shift=False)
-
-
-def _not_divided(k: float, n: float, c: float) -> Interval:
-    return _from_parts(k, n, c, shrink=False)
-
-
-def _c_not_squared(k: float, n: float, c: float) -> Interval:
-    return _from_parts(k, n, c, power=1)
-
-
-def _always_95(k: float, n: float, c: float) -> Interval:
-    return wilson_interval(k, n, 1.96)
-
-
 def _roots(k: float, n: float, c: float) -> tuple[float, float, float]:
     """Return a, b and the root in (b ± root) / (2a)."""
     a, b = 1 + c**2 / n, 2 * k / n + c**2 / n
@@ -638,12 +452,10 @@ def _centre_and_half(k: float, n: float, c: float) -> Interval:
     return (low + high) / 2, (high - low) / 2
 
 
-WILSON = Exercise(
-    name="wilson_interval",
-    title="how sure a share of draws is",
-    reference=wilson_interval,
-    returns="two numbers: low, high",
-    probes=_counts,
+WILSON = declare(
+    WORDS["wilson_interval"],
+    wilson_interval,
+    _counts,
     criteria=(
         _agrees_at("right for some of n", (0, 3)),
         _agrees_at("right for none and for all of n", (1, 2)),
@@ -653,111 +465,35 @@ WILSON = Exercise(
             _ends_solve_the_equation,
         ),
     ),
-    misconceptions=(
-        Misconception(
-            "textbook",
-            "This is share ± c √(share (1 − share) / n), which uses the standard error "
-            "of the observed share: it has width 0 for none of n. Wilson uses the "
-            "standard error of p and solves for p.",
-            _textbook,
+    mistakes={
+        "textbook": lambda successes, n, c: _textbook(successes, n, c),
+        "textbook_clipped": lambda successes, n, c: _textbook_clipped(successes, n, c),
+        "agresti_coull": lambda successes, n, c: _agresti_coull(successes, n, c),
+        "plus_four": lambda successes, n, c: _plus_four(successes, n, c),
+        "always_95": lambda successes, n: wilson_interval(successes, n, 1.96),
+        "halved_then_multiplied": lambda successes, n, c: _halved_then_multiplied(
+            successes, n, c
         ),
-        Misconception(
-            "textbook_clipped",
-            "This is share ± c √(share (1 − share) / n), cut off at 0 and 1: cutting "
-            "does not mend it, for none of n it still has width 0. Wilson uses the "
-            "standard error of p and solves for p.",
-            _textbook_clipped,
+        "wrong_sign": lambda successes, n, c: _wrong_sign(successes, n, c),
+        "no_c_in_root": lambda successes, n, c: _from_parts(
+            successes, n, c, inside=0.0
         ),
-        Misconception(
-            "agresti_coull",
-            "This puts Wilson's centre into the textbook formula (Agresti and Coull, "
-            "1998): the centre is right and the half-width a little too wide.",
-            _agresti_coull,
+        "centre_not_moved": lambda successes, n, c: _from_parts(
+            successes, n, c, shift=False
         ),
-        Misconception(
-            "plus_four",
-            "This is the textbook formula with two successes and two failures added, "
-            "(k + 2) / (n + 4): a good approximation of Wilson's interval at c = 2. "
-            "Solve the equation instead.",
-            _plus_four,
+        "not_divided": lambda successes, n, c: _from_parts(
+            successes, n, c, shrink=False
         ),
-        Misconception(
-            "always_95",
-            "You used 1.96: the number of standard errors is the argument c.",
-            _always_95,
+        "c_not_squared": lambda successes, n, c: _from_parts(successes, n, c, power=1),
+        "no_root": lambda successes, n, c: _no_root(successes, n, c),
+        "spread_of_one_draw": lambda successes, n, c: _spread_of_one_draw(
+            successes, n, c
         ),
-        Misconception(
-            "halved_then_multiplied",
-            "`/ 2 * a` multiplies by a: write `/ (2 * a)`.",
-            _halved_then_multiplied,
-        ),
-        Misconception(
-            "wrong_sign",
-            "Both ends have the wrong sign. The middle coefficient of the equation is "
-            "−(2 share + c²/n), so −b in the formula for the roots is positive.",
-            _wrong_sign,
-        ),
-        Misconception(
-            "no_c_in_root",
-            "The root misses its term c² / (4n²): for none of n the interval shrinks "
-            "to one point.",
-            _no_c_in_root,
-        ),
-        Misconception(
-            "centre_not_moved",
-            "The half-width is right, but the interval is centred on the observed "
-            "share: its centre moves towards ½, to (k + c²/2) / (n + c²).",
-            _centre_not_moved,
-        ),
-        Misconception(
-            "not_divided",
-            "The division by 1 + c²/n is missing, in the centre and in the half-width.",
-            _not_divided,
-        ),
-        Misconception(
-            "c_not_squared",
-            "The centre adds c / (2n) to the share: it is c² / (2n).",
-            _c_not_squared,
-        ),
-        Misconception(
-            "no_root",
-            "c multiplies the variance share (1 − share) / n: a standard error is its "
-            "square root; and Wilson's standard error is that of p, not of the share.",
-            _no_root,
-        ),
-        Misconception(
-            "spread_of_one_draw",
-            "√(share (1 − share)) is the spread of one draw: a share of n draws "
-            "varies √n times less; and Wilson's standard error is that of p, not of "
-            "the share.",
-            _spread_of_one_draw,
-        ),
-        Misconception(
-            "swapped",
-            "The two ends are the right ones in the wrong order: low comes first.",
-            _swapped,
-        ),
-        Misconception(
-            "percent",
-            "The ends are in per cent: give shares between 0 and 1.",
-            _percent,
-        ),
-        Misconception(
-            "centre_and_half",
-            "These are the centre and the half-width: give centre − half and "
-            "centre + half.",
-            _centre_and_half,
-        ),
-    ),
-    hints=(
-        "Start from (share − p)² = c² p (1 − p) / n. It is a quadratic equation in p; "
-        "its two solutions are the ends.",
-        "Multiply out: (1 + c²/n) p² − (2 share + c²/n) p + share² = 0. Use the "
-        "formula for the roots of a quadratic.",
-        "centre = (share + c²/(2n)) / (1 + c²/n) and half = c √(share (1 − share) / n "
-        "+ c²/(4n²)) / (1 + c²/n); return centre − half, centre + half.",
-    ),
-    tolerance=1e-5,  # a right answer may count in float32
+        "swapped": lambda successes, n, c: _swapped(successes, n, c),
+        "percent": lambda successes, n, c: _percent(successes, n, c),
+        "centre_and_half": lambda successes, n, c: _centre_and_half(successes, n, c),
+    },
+    tolerance=1e-05,
 )
 
 EXERCISES = (WHITEN, NEAREST_TWO, WILSON)

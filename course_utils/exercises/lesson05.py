@@ -14,15 +14,17 @@ from torch import Tensor
 from course_utils.exercises.base import (
     Arguments,
     Criterion,
-    Exercise,
-    Misconception,
     Refused,
     Trial,
     agrees,
     normal,
 )
+from course_utils.exercises.declare import declare, words_beside
 from course_utils.objectives import gaussian_kl
 from course_utils.oracles.linear_gaussian import LinearGaussian
+
+WORDS = words_beside(__file__)
+
 
 LOG_2PI = math.log(2 * math.pi)
 SIZES = ((7, 5, 3), (5, 9, 4))  # batch, data, latent: all different
@@ -130,26 +132,6 @@ def _no_prior(x: Tensor, W: Tensor, b: Tensor, sigma: float) -> Pair:
     return (x - b) @ W @ gram, sigma**2 * gram
 
 
-def _sigma_for_variance(x: Tensor, W: Tensor, b: Tensor, sigma: float) -> Pair:
-    return _posterior(x, W, b, math.sqrt(sigma))
-
-
-def _times_noise(x: Tensor, W: Tensor, b: Tensor, sigma: float) -> Pair:
-    return _posterior(x, W, b, 1 / sigma)
-
-
-def _offset_left(x: Tensor, W: Tensor, b: Tensor, sigma: float) -> Pair:
-    return _posterior(x, W, torch.zeros_like(b), sigma)
-
-
-def _offset_added(x: Tensor, W: Tensor, b: Tensor, sigma: float) -> Pair:
-    return _posterior(x, W, -b, sigma)
-
-
-def _batch_mean_for_offset(x: Tensor, W: Tensor, b: Tensor, sigma: float) -> Pair:
-    return _posterior(x, W, x.mean(0), sigma)
-
-
 def _mean_not_over_noise(x: Tensor, W: Tensor, b: Tensor, sigma: float) -> Pair:
     mean, cov = _posterior(x, W, b, sigma)
     return sigma**2 * mean, cov
@@ -163,10 +145,6 @@ def _mean_over_sigma(x: Tensor, W: Tensor, b: Tensor, sigma: float) -> Pair:
 def _two_forms_mixed(x: Tensor, W: Tensor, b: Tensor, sigma: float) -> Pair:
     mean, cov = _posterior(x, W, b, sigma)
     return mean / sigma**2, cov / sigma**2
-
-
-def _linear_term_for_mean(x: Tensor, W: Tensor, b: Tensor, sigma: float) -> Pair:
-    return (x - b) @ W / sigma**2, _posterior(x, W, b, sigma)[1]
 
 
 def _noise_lost(x: Tensor, W: Tensor, b: Tensor, sigma: float) -> Pair:
@@ -218,134 +196,43 @@ def _mode_condition(trial: Trial) -> None:
             )
 
 
-GAUSSIAN_POSTERIOR = Exercise(
-    name="gaussian_posterior",
-    title="the exact posterior of a linear-Gaussian world",
-    reference=_posterior,
-    returns="two tensors: mean (batch, K), covariance (K, K)",
-    probes=_worlds,
+GAUSSIAN_POSTERIOR = declare(
+    WORDS["gaussian_posterior"],
+    _posterior,
+    _worlds,
     criteria=(
         _one_of("the mean is right", 1.5, 0, "mean"),
         _one_of("the covariance is right", 1.5, 1, "covariance"),
         Criterion("mean and covariance are those of the peak", 1.0, _mode_condition),
         _rows_alone(lambda arguments, index: (arguments[0][index], *arguments[1:])),
     ),
-    misconceptions=(
-        Misconception(
-            "precision_returned",
-            "The mean is right, but the second output is the *precision* I + WᵀW/σ²: "
-            "the covariance is its inverse.",
-            _precision_returned,
+    mistakes={
+        "precision_returned": _precision_returned,
+        "precision_as_covariance": _precision_as_covariance,
+        "no_prior": _no_prior,
+        "sigma_for_variance": lambda x, W, b, sigma: _posterior(
+            x, W, b, math.sqrt(sigma)
         ),
-        Misconception(
-            "precision_as_covariance",
-            "I + WᵀW/σ² is the *precision*, the inverse of the covariance: invert it "
-            "before you use it in the mean, too.",
-            _precision_as_covariance,
+        "times_noise": lambda x, W, b, sigma: _posterior(x, W, b, 1 / sigma),
+        "offset_left": lambda x, W, b, sigma: _posterior(
+            x, W, torch.zeros_like(b), sigma
         ),
-        Misconception(
-            "no_prior",
-            "This is least squares, which knows the likelihood only: the prior N(0, I) "
-            "adds I to the precision and pulls the mean towards 0.",
-            _no_prior,
+        "offset_added": lambda x, W, b, sigma: _posterior(x, W, -b, sigma),
+        "batch_mean_for_offset": lambda x, W, sigma: _posterior(x, W, x.mean(0), sigma),
+        "mean_not_over_noise": _mean_not_over_noise,
+        "mean_over_sigma": _mean_over_sigma,
+        "two_forms_mixed": _two_forms_mixed,
+        "linear_term_for_mean": lambda x, W, b, sigma: (
+            (x - b) @ W / sigma**2,
+            _posterior(x, W, b, sigma)[1],
         ),
-        Misconception(
-            "sigma_for_variance",
-            "You divided by σ where σ² is meant: `sigma` is the standard deviation of "
-            "the noise.",
-            _sigma_for_variance,
-        ),
-        Misconception(
-            "times_noise",
-            "You multiplied by σ² where it divides: more noise makes x say *less* "
-            "about z.",
-            _times_noise,
-        ),
-        Misconception(
-            "offset_left",
-            "The offset b is still in x: what z explains is x − b.",
-            _offset_left,
-        ),
-        Misconception(
-            "offset_added",
-            "The sign of b is wrong: x = W z + b + noise, so subtract it.",
-            _offset_added,
-        ),
-        Misconception(
-            "batch_mean_for_offset",
-            "You subtracted the mean of the batch: the offset of the world is the "
-            "argument b, whatever the other examples are.",
-            _batch_mean_for_offset,
-        ),
-        Misconception(
-            "mean_not_over_noise",
-            "The covariance is right; the mean lacks its division by σ²: it is "
-            "S Wᵀ(x − b)/σ².",
-            _mean_not_over_noise,
-        ),
-        Misconception(
-            "mean_over_sigma",
-            "The covariance is right; in the mean you divided by σ where it is σ²: "
-            "S Wᵀ(x − b)/σ².",
-            _mean_over_sigma,
-        ),
-        Misconception(
-            "two_forms_mixed",
-            "Two forms are mixed: (WᵀW + σ²I)⁻¹ goes with S = σ² (WᵀW + σ²I)⁻¹ and a "
-            "mean *without* /σ²; (I + WᵀW/σ²)⁻¹ goes with a mean with it.",
-            _two_forms_mixed,
-        ),
-        Misconception(
-            "linear_term_for_mean",
-            "Wᵀ(x − b)/σ² is the linear term of the exponent, P μ*: multiply it by the "
-            "covariance S = P⁻¹ to get the mean.",
-            _linear_term_for_mean,
-        ),
-        Misconception(
-            "noise_lost",
-            "The mean is right; your covariance is (WᵀW + σ²I)⁻¹: a factor σ² is "
-            "missing, S = σ² (WᵀW + σ²I)⁻¹.",
-            _noise_lost,
-        ),
-        Misconception(
-            "diagonal_inverted",
-            "You inverted the diagonal of the precision only: that is the best "
-            "*diagonal* q, not the posterior, whose latents are correlated.",
-            _diagonal_inverted,
-        ),
-        Misconception(
-            "only_diagonal",
-            "The variances are right, but the covariances between latents are gone: "
-            "return the full matrix (K, K).",
-            _only_diagonal,
-        ),
-        Misconception(
-            "entry_by_entry",
-            "`1 / P` inverts each entry: the inverse of a matrix is "
-            "torch.linalg.inv(P).",
-            _entry_by_entry,
-        ),
-        Misconception(
-            "root_of_covariance",
-            "The second output is the Cholesky factor L of the covariance: asked for "
-            "is L Lᵀ itself.",
-            _root_of_covariance,
-        ),
-        Misconception(
-            "ones_for_identity",
-            "`1 + W.T @ W / sigma**2` adds 1 to *every* entry: the prior adds the "
-            "identity matrix, torch.eye(K).",
-            _ones_for_identity,
-        ),
-    ),
-    hints=(
-        "The exponent of p(z|x) is quadratic in z. Its second-order part gives the "
-        "covariance, its first-order part the mean.",
-        "Build the precision first: P = torch.eye(K, dtype=x.dtype) + W.T @ W / "
-        "sigma**2. The covariance is torch.linalg.inv(P).",
-        "Each mean solves P mean = Wᵀ(x − b)/σ². For rows: (x − b) @ W / sigma**2, "
-        "then @ the covariance, which is symmetric.",
-    ),
+        "noise_lost": _noise_lost,
+        "diagonal_inverted": _diagonal_inverted,
+        "only_diagonal": _only_diagonal,
+        "entry_by_entry": _entry_by_entry,
+        "root_of_covariance": _root_of_covariance,
+        "ones_for_identity": _ones_for_identity,
+    },
 )
 
 
@@ -394,12 +281,10 @@ def _adds_over_latents(trial: Trial) -> None:
             raise Refused("two different encodings get the same KL.")
 
 
-GAUSSIAN_KL = Exercise(
-    name="gaussian_kl",
-    title="the rate: KL to the standard normal",
-    reference=gaussian_kl,
-    returns="(batch,) KL in nats, one number per example",
-    probes=_encodings,
+GAUSSIAN_KL = declare(
+    WORDS["gaussian_kl"],
+    gaussian_kl,
+    _encodings,
     criteria=(
         agrees("agrees with the closed form", 3.0),
         Criterion(
@@ -407,160 +292,66 @@ GAUSSIAN_KL = Exercise(
         ),
         Criterion("adds up over independent latents", 1.0, _adds_over_latents),
     ),
-    misconceptions=(
-        Misconception(
-            "half_dropped",
-            "The ½ in front is missing: with it dropped, the loss is a VAE's at β = 2.",
-            lambda mu, logvar: _kl(mu, logvar, half=1.0).sum(1),
+    mistakes={
+        "half_dropped": lambda mu, logvar: _kl(mu, logvar, half=1.0).sum(1),
+        "sign_flipped": lambda mu, logvar: -_kl(mu, logvar).sum(1),
+        "logvar_squared": lambda mu, logvar: (
+            0.5 * (mu**2 + logvar**2 - logvar - 1).sum(1)
         ),
-        Misconception(
-            "sign_flipped",
-            "The sign is flipped: a KL is never negative. (Some papers write −KL, "
-            "which is *maximised*.)",
-            lambda mu, logvar: -_kl(mu, logvar).sum(1),
+        "read_as_log_sigma": lambda mu, logvar: _kl(mu, 2 * logvar).sum(1),
+        "sigma_for_variance": lambda mu, logvar: (
+            0.5 * (mu**2 + (logvar / 2).exp() - logvar - 1).sum(1)
         ),
-        Misconception(
-            "logvar_squared",
-            "`logvar` was squared where it should be exponentiated: σ² = exp(logvar).",
-            lambda mu, logvar: 0.5 * (mu**2 + logvar**2 - logvar - 1).sum(1),
+        "logvar_for_variance": lambda mu, logvar: (
+            0.5 * (mu**2 + logvar - logvar - 1).sum(1)
         ),
-        Misconception(
-            "read_as_log_sigma",
-            "You read `logvar` as log σ: it is log σ², so σ² = exp(logvar), and the "
-            "last term is logvar itself.",
-            lambda mu, logvar: _kl(mu, 2 * logvar).sum(1),
+        "log_halved": lambda mu, logvar: (
+            0.5 * (mu**2 + logvar.exp() - logvar / 2 - 1).sum(1)
         ),
-        Misconception(
-            "sigma_for_variance",
-            "You used σ = exp(logvar/2) in the place of σ² = exp(logvar).",
-            lambda mu, logvar: 0.5 * (mu**2 + (logvar / 2).exp() - logvar - 1).sum(1),
+        "log_doubled": lambda mu, logvar: (
+            0.5 * (mu**2 + logvar.exp() - 2 * logvar - 1).sum(1)
         ),
-        Misconception(
-            "logvar_for_variance",
-            "`logvar` stands where σ² is meant: exponentiate it there.",
-            lambda mu, logvar: 0.5 * (mu**2 + logvar - logvar - 1).sum(1),
+        "mean_over_variance": lambda mu, logvar: (
+            0.5 * (mu**2 / logvar.exp() + logvar.exp() - logvar - 1).sum(1)
         ),
-        Misconception(
-            "log_halved",
-            "The last term is log σ = logvar/2: log σ² is asked for, which is logvar.",
-            lambda mu, logvar: 0.5 * (mu**2 + logvar.exp() - logvar / 2 - 1).sum(1),
+        "double_exponent": lambda mu, logvar: (
+            0.5 * (mu**2 + (2 * logvar).exp() - logvar - 1).sum(1)
         ),
-        Misconception(
-            "log_doubled",
-            "The last term is 2 · logvar, which is log σ⁴: log σ² is logvar itself.",
-            lambda mu, logvar: 0.5 * (mu**2 + logvar.exp() - 2 * logvar - 1).sum(1),
+        "averaged_over_latents": lambda mu, logvar: _kl(mu, logvar).mean(1),
+        "summed_over_batch": lambda mu, logvar: (
+            _kl(mu, logvar).sum() * torch.ones_like(mu[:, 0])
         ),
-        Misconception(
-            "mean_over_variance",
-            "μ² was divided by q's σ²: that fraction belongs to KL(p ‖ q). Here "
-            "E_q[z²] = μ² + σ².",
-            lambda mu, logvar: (
-                0.5 * (mu**2 / logvar.exp() + logvar.exp() - logvar - 1).sum(1)
-            ),
+        "mean_broadcast": lambda mu, logvar: (
+            _kl(mu, logvar).sum(1).mean() * torch.ones_like(mu[:, 0])
         ),
-        Misconception(
-            "double_exponent",
-            "exp(2·logvar) is σ⁴: `logvar` is log σ² already, so σ² = exp(logvar).",
-            lambda mu, logvar: 0.5 * (mu**2 + (2 * logvar).exp() - logvar - 1).sum(1),
+        "wrong_direction": lambda mu, logvar: (
+            0.5 * (logvar + (1 + mu**2) / logvar.exp() - 1).sum(1)
         ),
-        Misconception(
-            "averaged_over_latents",
-            "You averaged over the latents: the KLs of independent latents *add*. The "
-            "mean runs a VAE at β = 1/K.",
-            lambda mu, logvar: _kl(mu, logvar).mean(1),
+        "mean_not_squared": lambda mu, logvar: (
+            0.5 * (mu + logvar.exp() - logvar - 1).sum(1)
         ),
-        Misconception(
-            "summed_over_batch",
-            "Every example has the same number, the sum over the whole batch: sum over "
-            "the latents (dim 1) only.",
-            lambda mu, logvar: _kl(mu, logvar).sum() * torch.ones_like(mu[:, 0]),
+        "absolute_mean": lambda mu, logvar: (
+            0.5 * (mu.abs() + logvar.exp() - logvar - 1).sum(1)
         ),
-        Misconception(
-            "mean_broadcast",
-            "Every example has the same number, the mean over the batch: return one KL "
-            "per example; average last.",
-            lambda mu, logvar: (
-                _kl(mu, logvar).sum(1).mean() * torch.ones_like(mu[:, 0])
-            ),
+        "squared_after_sum": lambda mu, logvar: (
+            0.5 * (mu.sum(1) ** 2 + (logvar.exp() - logvar - 1).sum(1))
         ),
-        Misconception(
-            "wrong_direction",
-            "This is KL(p ‖ q), the prior against q: the rate is KL(q ‖ p), with the "
-            "expectation under q.",
-            lambda mu, logvar: 0.5 * (logvar + (1 + mu**2) / logvar.exp() - 1).sum(1),
+        "one_dropped": lambda mu, logvar: _kl(mu, logvar, one=0.0).sum(1),
+        "one_added": lambda mu, logvar: _kl(mu, logvar, one=-1.0).sum(1),
+        "one_only_once": lambda mu, logvar: (
+            0.5 * ((mu**2 + logvar.exp() - logvar).sum(1) - 1)
         ),
-        Misconception(
-            "mean_not_squared",
-            "The mean enters squared: E_q[z²] = μ² + σ².",
-            lambda mu, logvar: 0.5 * (mu + logvar.exp() - logvar - 1).sum(1),
+        "log_added": lambda mu, logvar: (
+            0.5 * (mu**2 + logvar.exp() + logvar - 1).sum(1)
         ),
-        Misconception(
-            "absolute_mean",
-            "The mean enters squared, not as |μ|: E_q[z²] = μ² + σ².",
-            lambda mu, logvar: 0.5 * (mu.abs() + logvar.exp() - logvar - 1).sum(1),
-        ),
-        Misconception(
-            "squared_after_sum",
-            "The means were summed first and squared then: each latent's mean is "
-            "squared on its own.",
-            lambda mu, logvar: (
-                0.5 * (mu.sum(1) ** 2 + (logvar.exp() - logvar - 1).sum(1))
-            ),
-        ),
-        Misconception(
-            "one_dropped",
-            "The −1 is missing: without it the KL of the prior to itself is K/2 and "
-            "not 0.",
-            lambda mu, logvar: _kl(mu, logvar, one=0.0).sum(1),
-        ),
-        Misconception(
-            "one_added",
-            "The 1 has the wrong sign: it is −1, so that the KL of the prior to itself "
-            "is 0.",
-            lambda mu, logvar: _kl(mu, logvar, one=-1.0).sum(1),
-        ),
-        Misconception(
-            "one_only_once",
-            "The −1 belongs to each latent: you subtract it once for all of them.",
-            lambda mu, logvar: 0.5 * ((mu**2 + logvar.exp() - logvar).sum(1) - 1),
-        ),
-        Misconception(
-            "log_added",
-            "The log-variance has the wrong sign: −½ log σ² comes from the *entropy* "
-            "of q, a narrow q costs more.",
-            lambda mu, logvar: 0.5 * (mu**2 + logvar.exp() + logvar - 1).sum(1),
-        ),
-        Misconception(
-            "half_on_mean_only",
-            "The ½ stands before the whole bracket, not before μ² alone.",
-            lambda mu, logvar: (0.5 * mu**2 + logvar.exp() - logvar - 1).sum(1),
-        ),
-        Misconception(
-            "in_bits",
-            "This is the KL in bits: the course counts in nats, so do not divide by "
-            "log 2.",
-            lambda mu, logvar: _kl(mu, logvar).sum(1) / math.log(2),
-        ),
-        Misconception(
-            "entropy_forgotten",
-            "Only E_q[z²]/2 is there, from −log p(z): E_q[log q(z)] is missing.",
-            lambda mu, logvar: 0.5 * (mu**2 + logvar.exp()).sum(1),
-        ),
-        Misconception(
-            "variance_forgotten",
-            "The −log σ² − 1 part and the variance are missing: you return ½‖μ‖², "
-            "which is the KL of a q with variance 1.",
-            lambda mu, logvar: 0.5 * (mu**2).sum(1),
-        ),
-    ),
-    hints=(
-        "q and p are products over the latents, so the KL is a sum over the latents. "
-        "Work out one of them.",
-        "In one dimension it is ½(μ² + σ² − log σ² − 1). Which of these does `logvar` "
-        "give directly, and which after an exponential?",
-        "0.5 * (mu**2 + logvar.exp() - …), summed over the latents with .sum(1).",
-    ),
-    tolerance=1e-7,
+        "half_on_mean_only": lambda mu, logvar: (
+            0.5 * mu**2 + logvar.exp() - logvar - 1
+        ).sum(1),
+        "in_bits": lambda mu, logvar: _kl(mu, logvar).sum(1) / math.log(2),
+        "entropy_forgotten": lambda mu, logvar: 0.5 * (mu**2 + logvar.exp()).sum(1),
+        "variance_forgotten": lambda mu: 0.5 * (mu**2).sum(1),
+    },
+    tolerance=1e-07,
 )
 
 
@@ -640,12 +431,6 @@ def _after(change: Callable[[Tensor, Tensor], Pair]) -> Wrong:
     return wrong
 
 
-def _terms_without_offset(
-    x: Tensor, W: Tensor, b: Tensor, sigma: float, mu: Tensor, logvar: Tensor
-) -> Pair:
-    return _terms(x, W, torch.zeros_like(b), sigma, mu, logvar)
-
-
 def _trace_without_map(
     x: Tensor, W: Tensor, b: Tensor, sigma: float, mu: Tensor, logvar: Tensor
 ) -> Pair:
@@ -723,284 +508,126 @@ def _first_rows(arguments: Arguments, index: slice) -> Arguments:
     return x[index], W, b, sigma, mu[index], logvar[index]
 
 
-ELBO_TERMS = Exercise(
-    name="elbo_terms",
-    title="distortion and rate of a Gaussian q, exactly",
-    reference=_terms,
-    returns="two tensors (batch,): distortion, rate",
-    probes=_bounds,
+ELBO_TERMS = declare(
+    WORDS["elbo_terms"],
+    _terms,
+    _bounds,
     criteria=(
         _one_of("the distortion is right", 2.0, 0, "distortion"),
         _one_of("the rate is right", 1.0, 1, "rate"),
         Criterion("log p(x) = −distortion − rate + gap", 1.0, _identity_holds),
         _rows_alone(_first_rows),
     ),
-    misconceptions=(
-        Misconception(
-            "trace_forgotten",
-            "You put the mean of q into the decoder, which leaves out "
-            "tr(W diag(σ²) Wᵀ)/2σ²: the spread of z costs distortion, so this is not "
-            "an ELBO.",
-            _distorted(lambda s, t, D, sigma: _normaliser(D, sigma) + s / 2 / sigma**2),
+    mistakes={
+        "trace_forgotten": lambda x, W, b, sigma, mu, logvar: _distorted(
+            lambda s, t, D, sigma: _normaliser(D, sigma) + s / 2 / sigma**2
+        )(x, W, b, sigma, mu, logvar),
+        "normaliser_dropped": lambda x, W, b, sigma, mu, logvar: _distorted(
+            lambda s, t, D, sigma: (s + t) / 2 / sigma**2
+        )(x, W, b, sigma, mu, logvar),
+        "squared_error": lambda x, W, b, sigma, mu, logvar: _distorted(
+            lambda s, t, D, sigma: s
+        )(x, W, b, sigma, mu, logvar),
+        "half_squared_error": lambda x, W, b, sigma, mu, logvar: _distorted(
+            lambda s, t, D, sigma: s / 2
+        )(x, W, b, sigma, mu, logvar),
+        "scaled_squared_error": lambda x, W, b, sigma, mu, logvar: _distorted(
+            lambda s, t, D, sigma: s / 2 / sigma**2
+        )(x, W, b, sigma, mu, logvar),
+        "log_likelihood_at_the_mean": lambda x, W, b, sigma, mu, logvar: _distorted(
+            lambda s, t, D, sigma: -_normaliser(D, sigma) - s / 2 / sigma**2
+        )(x, W, b, sigma, mu, logvar),
+        "variance_for_scale": lambda x, W, b, sigma, mu, logvar: _distorted(
+            lambda s, t, D, sigma: _normaliser(D, sigma**2) + s / 2 / sigma**4
+        )(x, W, b, sigma, mu, logvar),
+        "constant_of_latents": _constant_of_latents,
+        "predictive_for_distortion": _predictive_for_distortion,
+        "normaliser_once": lambda x, W, b, sigma, mu, logvar: _distorted(
+            lambda s, t, D, sigma: _normaliser(1, sigma) + (s + t) / 2 / sigma**2
+        )(x, W, b, sigma, mu, logvar),
+        "two_pi_dropped": lambda x, W, b, sigma, mu, logvar: _distorted(
+            lambda s, t, D, sigma: D * math.log(sigma) + (s + t) / 2 / sigma**2
+        )(x, W, b, sigma, mu, logvar),
+        "log_noise_dropped": lambda x, W, b, sigma, mu, logvar: _distorted(
+            lambda s, t, D, sigma: D / 2 * LOG_2PI + (s + t) / 2 / sigma**2
+        )(x, W, b, sigma, mu, logvar),
+        "log_sigma_in_normaliser": lambda x, W, b, sigma, mu, logvar: _distorted(
+            lambda s, t, D, sigma: (
+                D / 2 * (LOG_2PI + math.log(sigma)) + (s + t) / 2 / sigma**2
+            )
+        )(x, W, b, sigma, mu, logvar),
+        "constant_without_half": lambda x, W, b, sigma, mu, logvar: _distorted(
+            lambda s, t, D, sigma: 2 * _normaliser(D, sigma) + (s + t) / 2 / sigma**2
+        )(x, W, b, sigma, mu, logvar),
+        "square_without_half": lambda x, W, b, sigma, mu, logvar: _distorted(
+            lambda s, t, D, sigma: _normaliser(D, sigma) + (s + t) / sigma**2
+        )(x, W, b, sigma, mu, logvar),
+        "square_over_sigma": lambda x, W, b, sigma, mu, logvar: _distorted(
+            lambda s, t, D, sigma: _normaliser(D, sigma) + (s + t) / 2 / sigma
+        )(x, W, b, sigma, mu, logvar),
+        "square_not_over_noise": lambda x, W, b, sigma, mu, logvar: _distorted(
+            lambda s, t, D, sigma: _normaliser(D, sigma) + (s + t) / 2
+        )(x, W, b, sigma, mu, logvar),
+        "trace_not_over_noise": lambda x, W, b, sigma, mu, logvar: _distorted(
+            lambda s, t, D, sigma: _normaliser(D, sigma) + s / 2 / sigma**2 + t / 2
+        )(x, W, b, sigma, mu, logvar),
+        "trace_bare": lambda x, W, b, sigma, mu, logvar: _distorted(
+            lambda s, t, D, sigma: _normaliser(D, sigma) + s / 2 / sigma**2 + t
+        )(x, W, b, sigma, mu, logvar),
+        "trace_not_halved": lambda x, W, b, sigma, mu, logvar: _distorted(
+            lambda s, t, D, sigma: _normaliser(D, sigma) + (s / 2 + t) / sigma**2
+        )(x, W, b, sigma, mu, logvar),
+        "trace_subtracted": lambda x, W, b, sigma, mu, logvar: _distorted(
+            lambda s, t, D, sigma: _normaliser(D, sigma) + (s - t) / 2 / sigma**2
+        )(x, W, b, sigma, mu, logvar),
+        "trace_with_sigma": lambda x, W, b, sigma, mu, logvar: _distorted(
+            _exact, variance=lambda logvar: (logvar / 2).exp()
+        )(x, W, b, sigma, mu, logvar),
+        "trace_read_as_log_sigma": lambda x, W, b, sigma, mu, logvar: _distorted(
+            _exact, variance=lambda logvar: (2 * logvar).exp()
+        )(x, W, b, sigma, mu, logvar),
+        "trace_of_logvar": lambda x, W, b, sigma, mu, logvar: _distorted(
+            _exact, variance=lambda logvar: logvar
+        )(x, W, b, sigma, mu, logvar),
+        "trace_without_map": _trace_without_map,
+        "variance_through_map": _variance_through_map,
+        "deviation_through_map": _deviation_through_map,
+        "averaged_over_data": _averaged_over_data,
+        "log_likelihood_returned": lambda x, W, b, sigma, mu, logvar: _after(
+            lambda distortion, rate: (-distortion, rate)
+        )(x, W, b, sigma, mu, logvar),
+        "both_negative": lambda x, W, b, sigma, mu, logvar: _after(
+            lambda distortion, rate: (-distortion, -rate)
+        )(x, W, b, sigma, mu, logvar),
+        "rate_negative": lambda x, W, b, sigma, mu, logvar: _after(
+            lambda distortion, rate: (distortion, -rate)
+        )(x, W, b, sigma, mu, logvar),
+        "swapped": lambda x, W, b, sigma, mu, logvar: _after(
+            lambda distortion, rate: (rate, distortion)
+        )(x, W, b, sigma, mu, logvar),
+        "elbo_returned": lambda x, W, b, sigma, mu, logvar: _after(
+            lambda distortion, rate: (distortion + rate, rate)
+        )(x, W, b, sigma, mu, logvar),
+        "batch_mean": lambda x, W, b, sigma, mu, logvar: _after(
+            lambda distortion, rate: (
+                distortion.mean().expand(len(distortion)).clone(),
+                rate.mean().expand(len(rate)).clone(),
+            )
+        )(x, W, b, sigma, mu, logvar),
+        "offset_left": lambda x, W, b, sigma, mu, logvar: _terms(
+            x, W, torch.zeros_like(b), sigma, mu, logvar
         ),
-        Misconception(
-            "normaliser_dropped",
-            "The constant (D/2) log 2πσ² of the Gaussian density is missing: without "
-            "it the distortion is no −E log p(x|z).",
-            _distorted(lambda s, t, D, sigma: (s + t) / 2 / sigma**2),
-        ),
-        Misconception(
-            "squared_error",
-            "This is the bare squared error at q's mean: ½, 1/σ², the trace and the "
-            "constant (D/2) log 2πσ² are missing.",
-            _distorted(lambda s, t, D, sigma: s),
-        ),
-        Misconception(
-            "half_squared_error",
-            "This is half the squared error at q's mean: 1/σ², the trace and the "
-            "constant (D/2) log 2πσ² are missing.",
-            _distorted(lambda s, t, D, sigma: s / 2),
-        ),
-        Misconception(
-            "scaled_squared_error",
-            "This is the squared error at q's mean over 2σ²: the trace and the "
-            "constant (D/2) log 2πσ² are missing.",
-            _distorted(lambda s, t, D, sigma: s / 2 / sigma**2),
-        ),
-        Misconception(
-            "log_likelihood_at_the_mean",
-            "The first output is log p(x|z) at q's mean: distortion has a minus, and "
-            "the trace that the spread of z adds.",
-            _distorted(
-                lambda s, t, D, sigma: -_normaliser(D, sigma) - s / 2 / sigma**2
-            ),
-        ),
-        Misconception(
-            "variance_for_scale",
-            "You gave σ² where the density wants σ, the standard deviation, and the "
-            "trace is missing.",
-            _distorted(
-                lambda s, t, D, sigma: _normaliser(D, sigma**2) + s / 2 / sigma**4
-            ),
-        ),
-        Misconception(
-            "constant_of_latents",
-            "The constant counts the K latents: it is D/2 times log 2πσ², D the "
-            "dimensions of x.",
-            _constant_of_latents,
-        ),
-        Misconception(
-            "predictive_for_distortion",
-            "The first output is −log E_q[p(x|z)], the log of an average: distortion "
-            "is −E_q[log p(x|z)], the average of the log.",
-            _predictive_for_distortion,
-        ),
-        Misconception(
-            "normaliser_once",
-            "The constant is there once: each of the D dimensions has its own "
-            "½ log 2πσ².",
-            _distorted(
-                lambda s, t, D, sigma: _normaliser(1, sigma) + (s + t) / 2 / sigma**2
-            ),
-        ),
-        Misconception(
-            "two_pi_dropped",
-            "log 2π is missing from the constant: (D/2)(log 2π + log σ²).",
-            _distorted(
-                lambda s, t, D, sigma: D * math.log(sigma) + (s + t) / 2 / sigma**2
-            ),
-        ),
-        Misconception(
-            "log_noise_dropped",
-            "log σ² is missing from the constant: (D/2)(log 2π + log σ²).",
-            _distorted(lambda s, t, D, sigma: D / 2 * LOG_2PI + (s + t) / 2 / sigma**2),
-        ),
-        Misconception(
-            "log_sigma_in_normaliser",
-            "The constant has log σ where it has log σ²: (D/2)(log 2π + 2 log σ).",
-            _distorted(
-                lambda s, t, D, sigma: (
-                    D / 2 * (LOG_2PI + math.log(sigma)) + (s + t) / 2 / sigma**2
-                )
-            ),
-        ),
-        Misconception(
-            "constant_without_half",
-            "The constant lacks its ½: it is D/2, not D, times log 2πσ².",
-            _distorted(
-                lambda s, t, D, sigma: (
-                    2 * _normaliser(D, sigma) + (s + t) / 2 / sigma**2
-                )
-            ),
-        ),
-        Misconception(
-            "square_without_half",
-            "The squared error lacks its ½: the exponent of a Gaussian is "
-            "−(square)/(2σ²).",
-            _distorted(
-                lambda s, t, D, sigma: _normaliser(D, sigma) + (s + t) / sigma**2
-            ),
-        ),
-        Misconception(
-            "square_over_sigma",
-            "The squared error was divided by 2σ: the noise enters as σ².",
-            _distorted(
-                lambda s, t, D, sigma: _normaliser(D, sigma) + (s + t) / 2 / sigma
-            ),
-        ),
-        Misconception(
-            "square_not_over_noise",
-            "The squared error is not divided by σ²: small noise makes the same error "
-            "much less likely.",
-            _distorted(lambda s, t, D, sigma: _normaliser(D, sigma) + (s + t) / 2),
-        ),
-        Misconception(
-            "trace_not_over_noise",
-            "The trace is part of the expected squared error: it is divided by 2σ² as "
-            "well.",
-            _distorted(
-                lambda s, t, D, sigma: _normaliser(D, sigma) + s / 2 / sigma**2 + t / 2
-            ),
-        ),
-        Misconception(
-            "trace_bare",
-            "The trace was added as it is: it is part of the expected squared error, "
-            "and is divided by 2σ² with it.",
-            _distorted(
-                lambda s, t, D, sigma: _normaliser(D, sigma) + s / 2 / sigma**2 + t
-            ),
-        ),
-        Misconception(
-            "trace_not_halved",
-            "The trace is part of the expected squared error: the ½ stands before it "
-            "as well.",
-            _distorted(
-                lambda s, t, D, sigma: _normaliser(D, sigma) + (s / 2 + t) / sigma**2
-            ),
-        ),
-        Misconception(
-            "trace_subtracted",
-            "The trace has the wrong sign: the spread of z *adds* to the expected "
-            "squared error.",
-            _distorted(
-                lambda s, t, D, sigma: _normaliser(D, sigma) + (s - t) / 2 / sigma**2
-            ),
-        ),
-        Misconception(
-            "trace_with_sigma",
-            "The trace uses q's σ = exp(logvar/2): variances go through the map, "
-            "σ² = exp(logvar).",
-            _distorted(_exact, variance=lambda logvar: (logvar / 2).exp()),
-        ),
-        Misconception(
-            "trace_read_as_log_sigma",
-            "The trace uses exp(2·logvar): `logvar` is log σ² of q, not log σ.",
-            _distorted(_exact, variance=lambda logvar: (2 * logvar).exp()),
-        ),
-        Misconception(
-            "trace_of_logvar",
-            "The trace uses `logvar` itself: exponentiate it first.",
-            _distorted(_exact, variance=lambda logvar: logvar),
-        ),
-        Misconception(
-            "trace_without_map",
-            "The trace is that of q's covariance alone: in the space of x it is "
-            "tr(W diag(σ²) Wᵀ) = Σ_k σ²_k ‖w_k‖².",
-            _trace_without_map,
-        ),
-        Misconception(
-            "variance_through_map",
-            "You sent the variances through W as if they were a latent: the trace is "
-            "Σ_k σ²_k ‖w_k‖², linear in the variances.",
-            _variance_through_map,
-        ),
-        Misconception(
-            "deviation_through_map",
-            "‖W σ‖² would need all noises ε_k to be the same number: independent ones "
-            "give Σ_k σ²_k ‖w_k‖².",
-            _deviation_through_map,
-        ),
-        Misconception(
-            "averaged_over_data",
-            "The distortion was averaged over the D dimensions of x: log-densities of "
-            "independent dimensions *add*.",
-            _averaged_over_data,
-        ),
-        Misconception(
-            "log_likelihood_returned",
-            "The first output is E_q[log p(x|z)]: distortion is *minus* that.",
-            _after(lambda distortion, rate: (-distortion, rate)),
-        ),
-        Misconception(
-            "both_negative",
-            "Both terms have the wrong sign: the ELBO is −distortion − rate, so "
-            "distortion is −E_q[log p(x|z)] and rate is +KL.",
-            _after(lambda distortion, rate: (-distortion, -rate)),
-        ),
-        Misconception(
-            "rate_negative",
-            "The rate has the wrong sign: a KL is never negative.",
-            _after(lambda distortion, rate: (distortion, -rate)),
-        ),
-        Misconception(
-            "swapped",
-            "The two are swapped: first the distortion, then the rate.",
-            _after(lambda distortion, rate: (rate, distortion)),
-        ),
-        Misconception(
-            "elbo_returned",
-            "The first output is distortion + rate, −ELBO itself: return the two terms "
-            "apart.",
-            _after(lambda distortion, rate: (distortion + rate, rate)),
-        ),
-        Misconception(
-            "batch_mean",
-            "Every example has the mean over the batch: return one number per example; "
-            "average last.",
-            _after(
-                lambda distortion, rate: (
-                    distortion.mean().expand(len(distortion)).clone(),
-                    rate.mean().expand(len(rate)).clone(),
-                )
-            ),
-        ),
-        Misconception(
-            "offset_left",
-            "The offset b is not subtracted: the decoder's mean is W z + b.",
-            _terms_without_offset,
-        ),
-        Misconception(
-            "marginal_for_distortion",
-            "The first output is −log p(x), which has integrated z out: the distortion "
-            "is an average of −log p(x|z) under q.",
-            _marginal_for_distortion,
-        ),
-        Misconception(
-            "rate_without_half",
-            "The distortion is right; the rate lacks its ½.",
-            _rated(lambda mu, logvar: 2 * gaussian_kl(mu, logvar)),
-        ),
-        Misconception(
-            "rate_averaged",
-            "The distortion is right; the rate was averaged over the latents: it is a "
-            "sum.",
-            _rated(lambda mu, logvar: gaussian_kl(mu, logvar) / mu.shape[1]),
-        ),
-        Misconception(
-            "rate_read_as_log_sigma",
-            "The distortion is right; the rate reads `logvar` as log σ.",
-            _rated(lambda mu, logvar: gaussian_kl(mu, 2 * logvar)),
-        ),
-    ),
-    hints=(
-        "−log p(x|z) is a constant plus ‖x − b − W z‖²/(2σ²). Only the square needs "
-        "an expectation under q.",
-        "E‖r − Wσε‖² = ‖r‖² + Σ_k σ²_k ‖w_k‖², with r = x − b − Wμ, because the ε_k "
-        "are independent with mean 0 and variance 1. The w_k are the columns of W.",
-        "r = x - b - mu @ W.T; square = (r**2).sum(1) + logvar.exp() @ "
-        "(W**2).sum(0). distortion = square / (2 * sigma**2) + D / 2 * math.log(2 * "
-        "math.pi * sigma**2). The rate is exercise 2's.",
-    ),
+        "marginal_for_distortion": _marginal_for_distortion,
+        "rate_without_half": lambda x, W, b, sigma, mu, logvar: _rated(
+            lambda mu, logvar: 2 * gaussian_kl(mu, logvar)
+        )(x, W, b, sigma, mu, logvar),
+        "rate_averaged": lambda x, W, b, sigma, mu, logvar: _rated(
+            lambda mu, logvar: gaussian_kl(mu, logvar) / mu.shape[1]
+        )(x, W, b, sigma, mu, logvar),
+        "rate_read_as_log_sigma": lambda x, W, b, sigma, mu, logvar: _rated(
+            lambda mu, logvar: gaussian_kl(mu, 2 * logvar)
+        )(x, W, b, sigma, mu, logvar),
+    },
 )
 
 
@@ -1127,148 +754,63 @@ def _log_density_rises(trial: Trial) -> None:
             )
 
 
-EM_STEP = Exercise(
-    name="em_step",
-    title="one step of EM for probabilistic PCA",
-    reference=em_step,
-    returns="the new W (D, K), and the new sigma, one number",
-    probes=_em_worlds,
+EM_STEP = declare(
+    WORDS["em_step"],
+    em_step,
+    _em_worlds,
     criteria=(
         _one_of("the new W is right", 1.5, 0, "W"),
         _one_of("the new sigma is right", 1.5, 1, "sigma"),
         Criterion(
             "the average log p(x) rises as far as it should", 1.0, _log_density_rises
         ),
-    ),  # fmt: skip
-    misconceptions=(
-        Misconception(
-            "means_only",
-            "The posterior's covariance S is missing everywhere: this treats the "
-            "latents as if they were known to be μ_n.",
-            lambda *a: _em(*a, covariance=0.0, trace=False),
-        ),
-        Misconception(
-            "covariance_missing_in_map",
-            "The E-step's second moment is S + average of μ μᵀ: S is missing where W "
-            "is computed.",
-            lambda *a: _em(*a, covariance=0.0),
-        ),
-        Misconception(
-            "covariance_counted_once",
-            "S belongs to *every* example: in the average of second moments it is S, "
-            "not S/N.",
-            lambda *a: _em(*a, covariance=1 / len(a[0])),
-        ),
-        Misconception(
-            "trace_forgotten",
-            "W is right; σ² uses the error at the posterior means only: the spread of "
-            "z adds tr(W S Wᵀ).",
-            lambda *a: _em(*a, trace=False),
-        ),
-        Misconception(
-            "old_map_in_noise",
-            "W is right; σ² was computed with the old W: the M-step's σ² uses the new "
-            "one.",
-            lambda *a: _em(*a, old_map=True),
-        ),
-        Misconception(
-            "old_map_in_trace",
-            "W is right; σ² was computed with the old W: the M-step's σ² uses the new "
-            "one.",
-            _old_map_in_trace,
-        ),
-        Misconception(
-            "covariance_counted_once_throughout",
-            "S belongs to *every* example: in the average of second moments it is S, "
-            "not S/N.",
-            _covariance_counted_once_throughout,
-        ),
-        Misconception(
-            "trace_without_map",
-            "W is right; in σ² the spread of z reaches x through W: it adds "
-            "tr(W S Wᵀ), not tr(S).",
-            _trace_without_map_in_noise,
-        ),
-        Misconception(
-            "second_e_step",
-            "W is right; σ² was computed with a new E-step at the new W: keep q fixed "
-            "through the whole M-step.",
-            _second_e_step,
-        ),
-        Misconception(
-            "divided_by_latents",
-            "W is right; the expected square was divided by K: it is a sum over the D "
-            "dimensions of x.",
-            lambda *a: _em(*a, divide_by=a[1].shape[1]),
-        ),
-        Misconception(
-            "divided_twice",
-            "W is right; σ² was divided by N twice: the averages over the examples "
-            "hold it already.",
-            lambda *a: _em(*a, divide_by=a[0].numel()),
-        ),
-        Misconception(
-            "variance_returned",
-            "The second output is σ²: asked for is σ, its square root.",
-            lambda *a: (em_step(*a)[0], em_step(*a)[1] ** 2),
-        ),
-        Misconception(
-            "not_divided_by_data_size",
-            "W is right; the expected square was not divided by D: σ² is the variance "
-            "of *one* dimension.",
-            lambda *a: _em(*a, divide_by=1),
-        ),
-        Misconception(
-            "divided_by_what_is_left",
-            "W is right; σ² was divided by D − K, as in the closed-form solution: in "
-            "the M-step all D dimensions count.",
-            lambda *a: _em(*a, divide_by=a[1].shape[0] - a[1].shape[1]),
-        ),
-        Misconception(
-            "noise_kept",
-            "σ was left as it was: the M-step updates both W and σ.",
-            lambda *a: (em_step(*a)[0], a[3]),
-        ),
-        Misconception(
-            "map_kept",
-            "W was left as it was: the M-step updates both W and σ.",
-            lambda *a: (a[1].clone(), em_step(*a)[1]),
-        ),
-        Misconception(
-            "offset_left",
-            "The offset b is still in x: what z explains is x − b.",
-            lambda x, W, b, sigma: em_step(x, W, torch.zeros_like(b), sigma),
-        ),
-        Misconception(
-            "batch_mean_for_offset",
-            "You centred by the mean of the data: here b is given, and kept.",
-            lambda x, W, b, sigma: em_step(x, W, x.mean(0), sigma),
-        ),
-        Misconception(
-            "sigma_for_variance",
-            "The E-step divides by σ where σ² is meant.",
-            lambda *a: _em(*a, e_sigma=math.sqrt(a[3])),
-        ),
-        Misconception(
-            "not_inverted",
-            "W = A C multiplies by the second moment: W C = A, so W = A C⁻¹.",
-            lambda *a: _with_map(*a, use=lambda A, C: A @ C),
-        ),
-        Misconception(
-            "cross_moment_for_map",
-            "W = A, the average of (x − b) μᵀ, is not yet the regression: multiply by "
-            "C⁻¹, the inverse of the average of E[z zᵀ].",
-            lambda *a: _with_map(*a, use=lambda A, C: A),
-        ),
     ),
-    hints=(
-        "E-step: the posterior of exercise 1 gives the means μ_n and the covariance S. "
-        "All that the M-step needs are averages: of (x − b) μᵀ and of E[z zᵀ].",
-        "A = (x - b).T @ mean / N is (D, K); C = cov + mean.T @ mean / N is (K, K). "
-        "The new W solves W C = A.",
-        "sigma² = (average of ‖x − b‖² − tr(A Wᵀ)) / D with the *new* W; tr(A Wᵀ) is "
-        "(A * W).sum(). Return W and the square root.",
-    ),
+    mistakes={
+        "means_only": lambda x, W, b, sigma: _em(
+            x, W, b, sigma, covariance=0.0, trace=False
+        ),
+        "covariance_missing_in_map": lambda x, W, b, sigma: _em(
+            x, W, b, sigma, covariance=0.0
+        ),
+        "covariance_counted_once": lambda x, W, b, sigma: _em(
+            x, W, b, sigma, covariance=1 / len(x)
+        ),
+        "trace_forgotten": lambda x, W, b, sigma: _em(x, W, b, sigma, trace=False),
+        "old_map_in_noise": lambda x, W, b, sigma: _em(x, W, b, sigma, old_map=True),
+        "old_map_in_trace": _old_map_in_trace,
+        "covariance_counted_once_throughout": _covariance_counted_once_throughout,
+        "trace_without_map": _trace_without_map_in_noise,
+        "second_e_step": _second_e_step,
+        "divided_by_latents": lambda x, W, b, sigma: _em(
+            x, W, b, sigma, divide_by=W.shape[1]
+        ),
+        "divided_twice": lambda x, W, b, sigma: _em(
+            x, W, b, sigma, divide_by=x.numel()
+        ),
+        "variance_returned": lambda x, W, b, sigma: (
+            em_step(x, W, b, sigma)[0],
+            em_step(x, W, b, sigma)[1] ** 2,
+        ),
+        "not_divided_by_data_size": lambda x, W, b, sigma: _em(
+            x, W, b, sigma, divide_by=1
+        ),
+        "divided_by_what_is_left": lambda x, W, b, sigma: _em(
+            x, W, b, sigma, divide_by=W.shape[0] - W.shape[1]
+        ),
+        "noise_kept": lambda x, W, b, sigma: (em_step(x, W, b, sigma)[0], sigma),
+        "map_kept": lambda x, W, b, sigma: (W.clone(), em_step(x, W, b, sigma)[1]),
+        "offset_left": lambda x, W, b, sigma: em_step(x, W, torch.zeros_like(b), sigma),
+        "batch_mean_for_offset": lambda x, W, sigma: em_step(x, W, x.mean(0), sigma),
+        "sigma_for_variance": lambda x, W, b, sigma: _em(
+            x, W, b, sigma, e_sigma=math.sqrt(sigma)
+        ),
+        "not_inverted": lambda x, W, b, sigma: _with_map(
+            x, W, b, sigma, use=lambda A, C: A @ C
+        ),
+        "cross_moment_for_map": lambda x, W, b, sigma: _with_map(
+            x, W, b, sigma, use=lambda A, C: A
+        ),
+    },
 )
 
 

@@ -13,8 +13,6 @@ from torch.nn import functional
 from course_utils.exercises.base import (
     Arguments,
     Criterion,
-    Exercise,
-    Misconception,
     Refused,
     Trial,
     agrees,
@@ -22,6 +20,10 @@ from course_utils.exercises.base import (
     normal,
     rows_stand_alone,
 )
+from course_utils.exercises.declare import declare, words_beside
+
+WORDS = words_beside(__file__)
+
 
 Pair = tuple[Tensor, Tensor]
 
@@ -168,14 +170,6 @@ def _for_sigma(f_values: Tensor, z: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
     return _mean_f(f_values, score_mu, 2 * score_logvar / (0.5 * logvar).exp())
 
 
-def _without_f(f_values: Tensor, z: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
-    return _mean_f(torch.ones_like(f_values), *_scores(z, mu, logvar.exp()))
-
-
-def _not_centred(f_values: Tensor, z: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
-    return _mean_f(f_values, *_scores(z, torch.zeros_like(mu), logvar.exp()))
-
-
 def _mu_minus_z(f_values: Tensor, z: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
     g_mu, g_logvar = score_gradient(f_values, z, mu, logvar)
     return -g_mu, g_logvar
@@ -189,14 +183,6 @@ def _descent(f_values: Tensor, z: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
 def _over_sigma(f_values: Tensor, z: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
     score_mu, score_logvar = _scores(z, mu, logvar.exp())
     return _mean_f(f_values, score_mu * (0.5 * logvar).exp(), score_logvar)
-
-
-def _log_sigma(f_values: Tensor, z: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
-    return _mean_f(f_values, *_scores(z, mu, (2 * logvar).exp()))
-
-
-def _no_exp(f_values: Tensor, z: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
-    return _mean_f(f_values, *_scores(z, mu, logvar))
 
 
 def _no_one(f_values: Tensor, z: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
@@ -236,21 +222,15 @@ def _not_averaged(f_values: Tensor, z: Tensor, mu: Tensor, logvar: Tensor) -> Pa
     return f_values[..., None] * score_mu, f_values[..., None] * score_logvar
 
 
-def _with_baseline(f_values: Tensor, z: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
-    return score_gradient(f_values - f_values.mean(0), z, mu, logvar)
-
-
 def _swapped(f_values: Tensor, z: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
     g_mu, g_logvar = score_gradient(f_values, z, mu, logvar)
     return g_logvar, g_mu
 
 
-SCORE_GRADIENT = Exercise(
-    name="score_gradient",
-    title="the gradient of an expectation from values of f alone",
-    reference=score_gradient,
-    returns="two tensors (batch, K): the gradient for mu, the gradient for logvar",
-    probes=_samples,
+SCORE_GRADIENT = declare(
+    WORDS["score_gradient"],
+    score_gradient,
+    _samples,
     criteria=(
         _part(0, "the gradient for mu", 2.0),
         _part(1, "the gradient for logvar", 2.0),
@@ -261,115 +241,35 @@ SCORE_GRADIENT = Exercise(
         ),
         _each_example_alone((1, 1, 0, 0), 0),
     ),
-    misconceptions=(
-        Misconception(
-            "for_sigma",
-            "The second gradient is the one for σ. Here the parameter is logvar = "
-            "log σ²: the chain rule multiplies by dσ/dlogvar = σ/2.",
-            _for_sigma,
+    mistakes={
+        "for_sigma": _for_sigma,
+        "without_f": lambda f_values, z, mu, logvar: _mean_f(
+            torch.ones_like(f_values), *_scores(z, mu, logvar.exp())
         ),
-        Misconception(
-            "without_f",
-            "This is the mean of the score alone, which estimates 0: multiply each "
-            "sample's score by that sample's f before you average.",
-            _without_f,
+        "not_centred": lambda f_values, z, mu, logvar: _mean_f(
+            f_values, *_scores(z, torch.zeros_like(mu), logvar.exp())
         ),
-        Misconception(
-            "not_centred",
-            "You used z where the score has z − mu: log q falls with the distance "
-            "from its own mean.",
-            _not_centred,
+        "mu_minus_z": _mu_minus_z,
+        "descent": _descent,
+        "over_sigma": _over_sigma,
+        "log_sigma": lambda f_values, z, mu, logvar: _mean_f(
+            f_values, *_scores(z, mu, (2 * logvar).exp())
         ),
-        Misconception(
-            "mu_minus_z",
-            "The gradient for mu has the wrong sign: moving mu towards z raises "
-            "log q(z), so the score of mu is (z − mu)/σ², not (mu − z)/σ².",
-            _mu_minus_z,
+        "no_exp": lambda f_values, z, mu, logvar: _mean_f(
+            f_values, *_scores(z, mu, logvar)
         ),
-        Misconception(
-            "descent",
-            "Both signs are turned round. The gradient of E[f] points uphill; the "
-            "minus sign belongs to the descent step, or to a loss that is −f.",
-            _descent,
+        "no_one": _no_one,
+        "no_half": _no_half,
+        "summed": _summed,
+        "product_of_means": _product_of_means,
+        "log_forgotten": _log_forgotten,
+        "batch_too": _batch_too,
+        "not_averaged": _not_averaged,
+        "with_baseline": lambda f_values, z, mu, logvar: score_gradient(
+            f_values - f_values.mean(0), z, mu, logvar
         ),
-        Misconception(
-            "over_sigma",
-            "The score of mu is divided by σ: it is (z − mu)/σ², which is ε/σ. "
-            "(z − mu)/σ is ε itself.",
-            _over_sigma,
-        ),
-        Misconception(
-            "log_sigma",
-            "You read logvar as log σ, so exp(2·logvar) stands where the variance "
-            "is exp(logvar).",
-            _log_sigma,
-        ),
-        Misconception(
-            "no_exp",
-            "logvar stands where the variance should: it is a logarithm, so the "
-            "variance is logvar.exp().",
-            _no_exp,
-        ),
-        Misconception(
-            "no_one",
-            "The −1 of the score of logvar is missing: it comes from the normaliser "
-            "−½·logvar of log q, and without it the score's mean is not 0.",
-            _no_one,
-        ),
-        Misconception(
-            "no_half",
-            "The ½ of the score of logvar is missing (or this is the gradient for "
-            "log σ): log q has a ½ in front of both of its terms.",
-            _no_half,
-        ),
-        Misconception(
-            "summed",
-            "The samples are summed: an expectation is estimated by their mean.",
-            _summed,
-        ),
-        Misconception(
-            "product_of_means",
-            "This is the mean of f times the mean of the score, which estimates 0: "
-            "multiply sample by sample, then average.",
-            _product_of_means,
-        ),
-        Misconception(
-            "log_forgotten",
-            "You weight by the gradient of q, not of log q. The samples already come "
-            "from q, so q is counted twice: divide by it, which is what the log does.",
-            _log_forgotten,
-        ),
-        Misconception(
-            "batch_too",
-            "You averaged over the batch as well: each example has a q of its own, so "
-            "average over dim 0, the samples, only.",
-            _batch_too,
-        ),
-        Misconception(
-            "not_averaged",
-            "These are the estimates of the single samples: average over dim 0.",
-            _not_averaged,
-        ),
-        Misconception(
-            "with_baseline",
-            "You subtracted the mean of f over the same samples, which shrinks the "
-            "gradient by (S − 1)/S. Use f as it is; section 7 builds a fair baseline.",
-            _with_baseline,
-        ),
-        Misconception(
-            "swapped",
-            "The two gradients come in the wrong order: mu first, then logvar.",
-            _swapped,
-        ),
-    ),
-    hints=(
-        "Write log q(z) for one coordinate, with v = logvar: "
-        "−½[log 2π + v + (z − mu)² e^(−v)]. Differentiate it in mu, and in v.",
-        "The score of mu is (z − mu)/σ². The score of logvar is ½[(z − mu)²/σ² − 1]. "
-        "Both have shape (S, batch, K).",
-        "f_values is (S, batch): give it a last axis, f_values[..., None], multiply it "
-        "with each score, and take the mean over dim 0.",
-    ),
+        "swapped": _swapped,
+    },
 )
 
 
@@ -404,191 +304,43 @@ def _own_noise(trial: Trial) -> None:
         trial.expect_close(trial.call(mu, logvar, 0 * eps), mu, "with eps = 0")
 
 
-def _times_variance(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
-    return mu + logvar.exp() * eps
-
-
-def _times_logvar(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
-    return mu + logvar * eps
-
-
-def _root_of_logvar(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
-    return mu + logvar.sqrt() * eps
-
-
-def _half_logvar(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
-    return mu + 0.5 * logvar * eps
-
-
-def _one_for_the_batch(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
-    return reparameterise(mu, logvar, eps[:1])
-
-
-def _one_for_all_units(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
-    return reparameterise(mu, logvar, eps[:, :1])
-
-
-def _one_number(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
-    return reparameterise(mu, logvar, eps[0, 0])
-
-
-def _no_mu(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
-    return torch.exp(0.5 * logvar) * eps
-
-
-def _mu_scaled(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
-    return torch.exp(0.5 * logvar) * (mu + eps)
-
-
-def _minus(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
-    return mu - torch.exp(0.5 * logvar) * eps
-
-
-def _inverse(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
-    return mu + torch.exp(-0.5 * logvar) * eps
-
-
-def _standardised(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
-    return (eps - mu) * torch.exp(-0.5 * logvar)
-
-
-def _softplus(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
-    return mu + functional.softplus(logvar) * eps
-
-
-def _relu_on_logvar(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
-    return reparameterise(mu, functional.relu(logvar), eps)
-
-
-def _relu_on_mu(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
-    return reparameterise(functional.relu(mu), logvar, eps)
-
-
-def _no_noise(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
-    return mu.clone()
-
-
-def _plain_noise(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
-    return mu + eps
-
-
-REPARAMETERISE = Exercise(
-    name="reparameterise",
-    title="a sample as a smooth function of its parameters",
-    reference=reparameterise,
-    returns="(batch, K) samples",
-    probes=_parameters,
+REPARAMETERISE = declare(
+    WORDS["reparameterise"],
+    reparameterise,
+    _parameters,
     criteria=(
         agrees("z has mean mu and standard deviation σ", 3.0),
         Criterion("uses the noise it is given", 1.0, _own_noise),
         rows_stand_alone(batched=(0, 1, 2)),
         _gradient_flows(("mu", "logvar")),
     ),
-    misconceptions=(
-        Misconception(
-            "times_variance",
-            "eps is multiplied by σ² = exp(logvar): logvar is log σ², so σ is "
-            "exp(logvar/2). (Reading logvar as log σ gives the same mistake.)",
-            _times_variance,
+    mistakes={
+        "times_variance": lambda mu, logvar, eps: mu + logvar.exp() * eps,
+        "times_logvar": lambda mu, logvar, eps: mu + logvar * eps,
+        "root_of_logvar": lambda mu, logvar, eps: mu + logvar.sqrt() * eps,
+        "half_logvar": lambda mu, logvar, eps: mu + 0.5 * logvar * eps,
+        "one_for_the_batch": lambda mu, logvar, eps: reparameterise(
+            mu, logvar, eps[:1]
         ),
-        Misconception(
-            "times_logvar",
-            "eps is multiplied by logvar itself, which is a logarithm and often "
-            "negative: σ is exp(logvar/2).",
-            _times_logvar,
+        "one_for_all_units": lambda mu, logvar, eps: reparameterise(
+            mu, logvar, eps[:, :1]
         ),
-        Misconception(
-            "root_of_logvar",
-            "The root of logvar is not σ, and NaN where logvar is negative: take exp "
-            "first (the variance), then the root.",
-            _root_of_logvar,
+        "one_number": lambda mu, logvar, eps: reparameterise(mu, logvar, eps[0, 0]),
+        "no_mu": lambda logvar, eps: torch.exp(0.5 * logvar) * eps,
+        "mu_scaled": lambda mu, logvar, eps: torch.exp(0.5 * logvar) * (mu + eps),
+        "minus": lambda mu, logvar, eps: mu - torch.exp(0.5 * logvar) * eps,
+        "inverse": lambda mu, logvar, eps: mu + torch.exp(-0.5 * logvar) * eps,
+        "standardised": lambda mu, logvar, eps: (eps - mu) * torch.exp(-0.5 * logvar),
+        "softplus": lambda mu, logvar, eps: mu + functional.softplus(logvar) * eps,
+        "relu_on_logvar": lambda mu, logvar, eps: reparameterise(
+            mu, functional.relu(logvar), eps
         ),
-        Misconception(
-            "half_logvar",
-            "½·logvar is log σ: take its exponential.",
-            _half_logvar,
+        "relu_on_mu": lambda mu, logvar, eps: reparameterise(
+            functional.relu(mu), logvar, eps
         ),
-        Misconception(
-            "one_for_the_batch",
-            "All examples get the noise of the first: each element of the batch needs "
-            "its own eps.",
-            _one_for_the_batch,
-        ),
-        Misconception(
-            "one_for_all_units",
-            "All latents of an example share one noise: they become fully correlated, "
-            "while q has independent ones. Use eps of full shape.",
-            _one_for_all_units,
-        ),
-        Misconception(
-            "one_number",
-            "One single number of noise serves the whole batch: each element needs "
-            "its own eps.",
-            _one_number,
-        ),
-        Misconception(
-            "no_mu",
-            "The mean is missing: this is the noise around it, σ·eps alone.",
-            _no_mu,
-        ),
-        Misconception(
-            "mu_scaled",
-            "mu is multiplied by σ as well: scale the noise first, then add mu.",
-            _mu_scaled,
-        ),
-        Misconception(
-            "minus",
-            "This is mu − σ·eps. Its law is the same, because eps is symmetric, but "
-            "the course (and your gradient for logvar) takes mu + σ·eps.",
-            _minus,
-        ),
-        Misconception(
-            "inverse",
-            "eps is divided by σ: exp(−logvar/2) is 1/σ. Multiply by exp(+logvar/2).",
-            _inverse,
-        ),
-        Misconception(
-            "standardised",
-            "(eps − mu)/σ goes from z to noise. You have noise and want z: multiply by "
-            "σ, then add mu.",
-            _standardised,
-        ),
-        Misconception(
-            "softplus",
-            "softplus(logvar) as σ is another parametrisation: here logvar is log σ², "
-            "so σ = exp(logvar/2), as the KL term also assumes.",
-            _softplus,
-        ),
-        Misconception(
-            "relu_on_logvar",
-            "A ReLU on logvar forbids σ < 1: no posterior could be narrower than the "
-            "prior. logvar may be any real number.",
-            _relu_on_logvar,
-        ),
-        Misconception(
-            "relu_on_mu",
-            "A ReLU on mu forbids negative means: half of each latent axis becomes "
-            "unreachable. mu may be any real number.",
-            _relu_on_mu,
-        ),
-        Misconception(
-            "no_noise",
-            "This returns the mean: without σ·eps there is no sample, and no gradient "
-            "for logvar.",
-            _no_noise,
-        ),
-        Misconception(
-            "plain_noise",
-            "logvar is not used: the noise must be scaled by σ = exp(logvar/2).",
-            _plain_noise,
-        ),
-    ),
-    hints=(
-        "If eps has mean 0 and variance 1, which mean and variance has a + b·eps?",
-        "You need σ. logvar is log σ², so σ² = exp(logvar); then σ = exp(½·logvar).",
-        "mu + exp(0.5·logvar)·eps, all of shape (batch, K), with no detach(), no "
-        ".data and no no_grad on the way.",
-    ),
+        "no_noise": lambda mu: mu.clone(),
+        "plain_noise": lambda mu, eps: mu + eps,
+    },
 )
 
 
@@ -630,133 +382,35 @@ def _shift(trial: Trial) -> None:
         )
 
 
-def _mean_of_all(f_values: Tensor) -> Tensor:
-    return f_values.mean(0).expand_as(f_values)
-
-
-def _over_S(f_values: Tensor) -> Tensor:
-    return (f_values.sum(0) - f_values) / len(f_values)
-
-
-def _all_over_S_minus_one(f_values: Tensor) -> Tensor:
-    return (f_values.sum(0) / (len(f_values) - 1)).expand_as(f_values)
-
-
-def _minus_the_mean(f_values: Tensor) -> Tensor:
-    return f_values.mean(0) - f_values
-
-
-def _not_divided(f_values: Tensor) -> Tensor:
-    return f_values.sum(0) - f_values
-
-
-def _other_examples(f_values: Tensor) -> Tensor:
-    return (f_values.sum(1, keepdim=True) - f_values) / (f_values.shape[1] - 1)
-
-
-def _all_others(f_values: Tensor) -> Tensor:
-    return (f_values.sum() - f_values) / (f_values.numel() - 1)
-
-
-def _centred(f_values: Tensor) -> Tensor:
-    return f_values - leave_one_out(f_values)
-
-
-def _next_sample(f_values: Tensor) -> Tensor:
-    return f_values.roll(-1, 0)
-
-
-def _last_sample(f_values: Tensor) -> Tensor:
-    return f_values.roll(1, 0)
-
-
-def _one_mean(f_values: Tensor) -> Tensor:
-    return f_values.mean().expand_as(f_values)
-
-
-LEAVE_ONE_OUT = Exercise(
-    name="leave_one_out",
-    title="a baseline from the other samples",
-    reference=leave_one_out,
-    returns="(S, batch) baselines",
-    probes=_values,
+LEAVE_ONE_OUT = declare(
+    WORDS["leave_one_out"],
+    leave_one_out,
+    _values,
     criteria=(
         agrees("the mean of the other samples", 3.0),
         Criterion("a sample's baseline ignores its own f", 1.0, _blind_to_its_own),
         Criterion("a constant added to f is added to it", 1.0, _shift),
         _each_example_alone((1,), 1),
     ),
-    misconceptions=(
-        Misconception(
-            "mean_of_all",
-            "The mean over all samples contains the sample's own f, which depends on "
-            "its score: the estimate shrinks by (S − 1)/S. Leave it out.",
-            _mean_of_all,
+    mistakes={
+        "mean_of_all": lambda f_values: f_values.mean(0).expand_as(f_values),
+        "over_S": lambda f_values: (f_values.sum(0) - f_values) / len(f_values),
+        "all_over_S_minus_one": lambda f_values: (
+            f_values.sum(0) / (len(f_values) - 1)
+        ).expand_as(f_values),
+        "minus_the_mean": lambda f_values: f_values.mean(0) - f_values,
+        "not_divided": lambda f_values: f_values.sum(0) - f_values,
+        "other_examples": lambda f_values: (
+            (f_values.sum(1, keepdim=True) - f_values) / (f_values.shape[1] - 1)
         ),
-        Misconception(
-            "over_S",
-            "The sum over the others has S − 1 terms: divide by S − 1, not by S.",
-            _over_S,
+        "all_others": lambda f_values: (
+            (f_values.sum() - f_values) / (f_values.numel() - 1)
         ),
-        Misconception(
-            "all_over_S_minus_one",
-            "All S samples are summed and divided by S − 1: take the sample's own f "
-            "out of the sum first.",
-            _all_over_S_minus_one,
-        ),
-        Misconception(
-            "minus_the_mean",
-            "This is the mean minus f: take f out of the *sum*, then divide by S − 1.",
-            _minus_the_mean,
-        ),
-        Misconception(
-            "not_divided",
-            "This is the sum over the other samples: divide by S − 1 for their mean.",
-            _not_divided,
-        ),
-        Misconception(
-            "other_examples",
-            "You averaged over the other examples of the batch (dim 1): the other "
-            "*samples* of the same example lie along dim 0.",
-            _other_examples,
-        ),
-        Misconception(
-            "all_others",
-            "All other numbers of the table are averaged, also those of other "
-            "examples: keep to the samples of the same example, dim 0.",
-            _all_others,
-        ),
-        Misconception(
-            "centred",
-            "This is f minus the baseline. The exercise asks for the baseline itself.",
-            _centred,
-        ),
-        Misconception(
-            "next_sample",
-            "This takes one other sample as the baseline. It is unbiased, but noisy: "
-            "average all S − 1 others.",
-            _next_sample,
-        ),
-        Misconception(
-            "last_sample",
-            "This takes one other sample as the baseline. It is unbiased, but noisy: "
-            "average all S − 1 others.",
-            _last_sample,
-        ),
-        Misconception(
-            "one_mean",
-            "One mean over the whole table serves all: it mixes examples, and contains "
-            "each sample's own f.",
-            _one_mean,
-        ),
-    ),
-    hints=(
-        "For sample i of an example: add up f of all samples of that example, then "
-        "take away what should not be there.",
-        "f_values.sum(0) has shape (batch,) and broadcasts against (S, batch). How "
-        "many numbers are left after you take one away?",
-        "(f_values.sum(0) − f_values) divided by (S − 1), with S = len(f_values).",
-    ),
+        "centred": lambda f_values: f_values - leave_one_out(f_values),
+        "next_sample": lambda f_values: f_values.roll(-1, 0),
+        "last_sample": lambda f_values: f_values.roll(1, 0),
+        "one_mean": lambda f_values: f_values.mean().expand_as(f_values),
+    },
 )
 
 
@@ -791,148 +445,47 @@ def _columns(trial: Trial) -> None:
         )
 
 
-def _transposed(mu: Tensor, L: Tensor, eps: Tensor) -> Tensor:
-    return mu + torch.einsum("bji,sbj->sbi", L, eps)
-
-
-def _whole_covariance(mu: Tensor, L: Tensor, eps: Tensor) -> Tensor:
-    return reparameterise_full(mu, L @ L.mT, eps)
-
-
-def _diagonal_only(mu: Tensor, L: Tensor, eps: Tensor) -> Tensor:
-    return mu + torch.diagonal(L, dim1=-2, dim2=-1) * eps
-
-
-def _marginals(mu: Tensor, L: Tensor, eps: Tensor) -> Tensor:
-    return mu + (L**2).sum(-1).sqrt() * eps
-
-
-def _variances(mu: Tensor, L: Tensor, eps: Tensor) -> Tensor:
-    return mu + (L**2).sum(-1) * eps
-
-
-def _no_mean(mu: Tensor, L: Tensor, eps: Tensor) -> Tensor:
-    return torch.einsum("bij,sbj->sbi", L, eps)
-
-
 def _inverse_root(mu: Tensor, L: Tensor, eps: Tensor) -> Tensor:
     away = torch.linalg.solve_triangular(L, eps.movedim(0, -1), upper=False)
     return mu + away.movedim(-1, 0)
-
-
-def _mean_mapped(mu: Tensor, L: Tensor, eps: Tensor) -> Tensor:
-    return torch.einsum("bij,sbj->sbi", L, mu + eps)
-
-
-def _one_root(mu: Tensor, L: Tensor, eps: Tensor) -> Tensor:
-    return mu + eps @ L[0].T
-
-
-def _one_noise(mu: Tensor, L: Tensor, eps: Tensor) -> Tensor:
-    return reparameterise_full(mu, L, eps[:, :1].expand_as(eps))
-
-
-def _one_sample(mu: Tensor, L: Tensor, eps: Tensor) -> Tensor:
-    return reparameterise_full(mu, L, eps[:1].expand_as(eps))
-
-
-def _symmetric(mu: Tensor, L: Tensor, eps: Tensor) -> Tensor:
-    return reparameterise_full(mu, L + L.mT - torch.diag_embed(_diag(L)), eps)
 
 
 def _diag(L: Tensor) -> Tensor:
     return torch.diagonal(L, dim1=-2, dim2=-1)
 
 
-REPARAMETERISE_FULL = Exercise(
-    name="reparameterise_full",
-    title="samples of a Gaussian with correlations",
-    reference=reparameterise_full,
-    returns="(S, batch, K) samples",
-    probes=_roots,
+REPARAMETERISE_FULL = declare(
+    WORDS["reparameterise_full"],
+    reparameterise_full,
+    _roots,
     criteria=(
         agrees("z = mu + L eps for each sample and example", 3.0),
         Criterion("the covariance is L Lᵀ", 1.0, _columns),
         _each_example_alone((0, 0, 1), 1),
         _gradient_flows(("mu", "L")),
     ),
-    misconceptions=(
-        Misconception(
-            "transposed",
-            "You multiplied by Lᵀ, so the covariance is Lᵀ L. For noise in rows, "
-            "L eps is eps @ L.T (for a batch: L.mT), not eps @ L.",
-            _transposed,
+    mistakes={
+        "transposed": lambda mu, L, eps: mu + torch.einsum("bji,sbj->sbi", L, eps),
+        "whole_covariance": lambda mu, L, eps: reparameterise_full(mu, L @ L.mT, eps),
+        "diagonal_only": lambda mu, L, eps: (
+            mu + torch.diagonal(L, dim1=-2, dim2=-1) * eps
         ),
-        Misconception(
-            "whole_covariance",
-            "The noise is multiplied by Σ = L Lᵀ: the covariance would be Σ². L is the "
-            "root, as σ is in one dimension.",
-            _whole_covariance,
+        "marginals": lambda mu, L, eps: mu + (L**2).sum(-1).sqrt() * eps,
+        "variances": lambda mu, L, eps: mu + (L**2).sum(-1) * eps,
+        "no_mean": lambda L, eps: torch.einsum("bij,sbj->sbi", L, eps),
+        "inverse_root": _inverse_root,
+        "mean_mapped": lambda mu, L, eps: torch.einsum("bij,sbj->sbi", L, mu + eps),
+        "one_root": lambda mu, L, eps: mu + eps @ L[0].T,
+        "one_noise": lambda mu, L, eps: reparameterise_full(
+            mu, L, eps[:, :1].expand_as(eps)
         ),
-        Misconception(
-            "diagonal_only",
-            "Only the diagonal of L is used, so the latents are independent: multiply "
-            "by the whole matrix.",
-            _diagonal_only,
+        "one_sample": lambda mu, L, eps: reparameterise_full(
+            mu, L, eps[:1].expand_as(eps)
         ),
-        Misconception(
-            "marginals",
-            "Each latent has the right variance, but they are independent: multiply "
-            "the noise vector by the matrix L.",
-            _marginals,
+        "symmetric": lambda mu, L, eps: reparameterise_full(
+            mu, L + L.mT - torch.diag_embed(_diag(L)), eps
         ),
-        Misconception(
-            "variances",
-            "The noise is multiplied by the variances on the diagonal of Σ: neither a "
-            "root, nor the correlations. Multiply it by the matrix L.",
-            _variances,
-        ),
-        Misconception(
-            "no_mean",
-            "The mean is missing: add mu, which broadcasts over the samples.",
-            _no_mean,
-        ),
-        Misconception(
-            "inverse_root",
-            "The noise is multiplied by the inverse of L: that is the way from z to "
-            "eps, the whitening of lesson 03.",
-            _inverse_root,
-        ),
-        Misconception(
-            "mean_mapped",
-            "mu is multiplied by L too: map the noise first, then add mu.",
-            _mean_mapped,
-        ),
-        Misconception(
-            "one_root",
-            "All examples use the matrix of the first: each example has an L of its "
-            "own.",
-            _one_root,
-        ),
-        Misconception(
-            "one_noise",
-            "All examples share the noise of the first: each needs its own eps.",
-            _one_noise,
-        ),
-        Misconception(
-            "one_sample",
-            "All samples are the first one: use eps[s] for sample s.",
-            _one_sample,
-        ),
-        Misconception(
-            "symmetric",
-            "You filled the upper half of L with its mirror image: L is triangular, "
-            "with zeros above the diagonal, and is used as it is.",
-            _symmetric,
-        ),
-    ),
-    hints=(
-        "For one example and one sample it is a matrix times a vector: "
-        "z = mu + L @ eps. Which axis of L is summed over?",
-        "z_i = mu_i + Σ_j L_ij eps_j. The samples and the batch come along.",
-        'torch.einsum("bij,sbj->sbi", L, eps) is L eps for every sample s and example '
-        "b; add mu, which broadcasts.",
-    ),
+    },
 )
 
 EXERCISES = (SCORE_GRADIENT, REPARAMETERISE, REPARAMETERISE_FULL, LEAVE_ONE_OUT)

@@ -12,8 +12,6 @@ from course_utils import objectives, plots
 from course_utils.exercises.base import (
     Arguments,
     Criterion,
-    Exercise,
-    Misconception,
     Refused,
     Trial,
     agrees,
@@ -22,6 +20,10 @@ from course_utils.exercises.base import (
     normal,
     rows_stand_alone,
 )
+from course_utils.exercises.declare import declare, words_beside
+
+WORDS = words_beside(__file__)
+
 
 Pair = tuple[Tensor, Tensor]
 LOG_2PI = math.log(2 * math.pi)
@@ -80,34 +82,6 @@ def _kls(mu: Tensor, logvar: Tensor) -> Tensor:  # (N, K)
     return 0.5 * (mu**2 + logvar.exp() - logvar - 1)
 
 
-def _mean_over_pixels(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
-    return _entropies(x, logits).mean(1), _kls(mu, logvar).sum(1)
-
-
-def _mean_over_latents(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
-    return _entropies(x, logits).sum(1), _kls(mu, logvar).mean(1)
-
-
-def _both_means(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
-    return _entropies(x, logits).mean(1), _kls(mu, logvar).mean(1)
-
-
-def _log_likelihood(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
-    return -_entropies(x, logits).sum(1), _kls(mu, logvar).sum(1)
-
-
-def _negative_kl(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
-    return _entropies(x, logits).sum(1), -_kls(mu, logvar).sum(1)
-
-
-def _sigmoid_twice(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
-    return _entropies(x, logits.sigmoid()).sum(1), _kls(mu, logvar).sum(1)
-
-
-def _squared_error(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
-    return ((x - logits.sigmoid()) ** 2).sum(1), _kls(mu, logvar).sum(1)
-
-
 def _white_ignored(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
     ink = -(x * functional.logsigmoid(logits)).sum(1)
     return ink, _kls(mu, logvar).sum(1)
@@ -116,14 +90,6 @@ def _white_ignored(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pai
 def _arguments_swapped(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
     crossed = functional.binary_cross_entropy(x, logits.sigmoid(), reduction="none")
     return crossed.sum(1), _kls(mu, logvar).sum(1)
-
-
-def _log_sigma(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
-    return _entropies(x, logits).sum(1), _kls(mu, 2 * logvar).sum(1)
-
-
-def _half_dropped(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
-    return _entropies(x, logits).sum(1), 2 * _kls(mu, logvar).sum(1)
 
 
 def _logvar_squared(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
@@ -144,14 +110,6 @@ def _sigma_for_variance(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -
 def _one_subtracted_once(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
     kl = 0.5 * ((mu**2 + logvar.exp() - logvar).sum(1) - 1)
     return _entropies(x, logits).sum(1), kl
-
-
-def _both_signs(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
-    return -_entropies(x, logits).sum(1), -_kls(mu, logvar).sum(1)
-
-
-def _default_reduction(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
-    return _entropies(x, logits).mean(), _kls(mu, logvar).sum(1).mean()
 
 
 def _batch_mean(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
@@ -189,176 +147,78 @@ def _order_swapped(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pai
     return rate, distortion
 
 
-def _per_dimension(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
-    return _entropies(x, logits), _kls(mu, logvar)
-
-
-SUMMED_KL = (
-    "The KL is summed over the batch as well, so every example pays for all of them: "
-    "sum over the latents only, `.sum(1)`, one number an example."
-)
-
-NEGATIVE_ELBO = Exercise(
-    name="negative_elbo",
-    title="the two terms of a VAE's loss",
-    reference=negative_elbo,
-    returns="distortion (batch,) and rate (batch,)",
-    probes=_passes,
+NEGATIVE_ELBO = declare(
+    WORDS["negative_elbo"],
+    negative_elbo,
+    _passes,
     criteria=(
         _part(0, "distortion", 2.0),
         _part(1, "rate", 2.0),
         _own_row(1.0, batched=(0, 1, 2, 3)),
     ),
-    misconceptions=(
-        Misconception(
-            "mean_over_pixels",
-            "The cross-entropy is averaged over the pixels: log p(x|z) of independent "
-            "pixels is their *sum*. Beside a summed KL this trains with β = D.",
-            _mean_over_pixels,
+    mistakes={
+        "mean_over_pixels": lambda x, logits, mu, logvar: (
+            _entropies(x, logits).mean(1),
+            _kls(mu, logvar).sum(1),
         ),
-        Misconception(
-            "mean_over_latents",
-            "The KL is averaged over the latents: the KL of independent latents is "
-            "their *sum*. Beside a summed cross-entropy this trains with β = 1/K.",
-            _mean_over_latents,
+        "mean_over_latents": lambda x, logits, mu, logvar: (
+            _entropies(x, logits).sum(1),
+            _kls(mu, logvar).mean(1),
         ),
-        Misconception(
-            "both_means",
-            "Both terms are averages over dimensions. Over D pixels and K latents they "
-            "are sums; these averages train with β = D/K.",
-            _both_means,
+        "both_means": lambda x, logits, mu, logvar: (
+            _entropies(x, logits).mean(1),
+            _kls(mu, logvar).mean(1),
         ),
-        Misconception(
-            "log_likelihood",
-            "This is log p(x|z), which is at most 0: the distortion is minus that.",
-            _log_likelihood,
+        "log_likelihood": lambda x, logits, mu, logvar: (
+            -_entropies(x, logits).sum(1),
+            _kls(mu, logvar).sum(1),
         ),
-        Misconception(
-            "negative_kl",
-            "The rate has the wrong sign: a KL is never negative. The KL itself is "
-            "½ Σ (μ² + σ² − log σ² − 1).",
-            _negative_kl,
+        "negative_kl": lambda x, logits, mu, logvar: (
+            _entropies(x, logits).sum(1),
+            -_kls(mu, logvar).sum(1),
         ),
-        Misconception(
-            "sigmoid_twice",
-            "The sigmoid is applied twice: a function `…_with_logits` applies it by "
-            "itself and wants the logits as they are.",
-            _sigmoid_twice,
+        "sigmoid_twice": lambda x, logits, mu, logvar: (
+            _entropies(x, logits.sigmoid()).sum(1),
+            _kls(mu, logvar).sum(1),
         ),
-        Misconception(
-            "squared_error",
-            "This is a squared error: zeros and ones have the likelihood "
-            "π^x (1 − π)^(1−x), whose logarithm is the cross-entropy.",
-            _squared_error,
+        "squared_error": lambda x, logits, mu, logvar: (
+            ((x - logits.sigmoid()) ** 2).sum(1),
+            _kls(mu, logvar).sum(1),
         ),
-        Misconception(
-            "white_ignored",
-            "Only the pixels with ink are counted: those with x = 0 contribute "
-            "(1 − x) log(1 − π) as well.",
-            _white_ignored,
+        "white_ignored": _white_ignored,
+        "arguments_swapped": _arguments_swapped,
+        "log_sigma": lambda x, logits, mu, logvar: (
+            _entropies(x, logits).sum(1),
+            _kls(mu, 2 * logvar).sum(1),
         ),
-        Misconception(
-            "arguments_swapped",
-            "The arguments of the cross-entropy are swapped: torch wants the "
-            "prediction first and the data second.",
-            _arguments_swapped,
+        "half_dropped": lambda x, logits, mu, logvar: (
+            _entropies(x, logits).sum(1),
+            2 * _kls(mu, logvar).sum(1),
         ),
-        Misconception(
-            "log_sigma",
-            "The KL takes logvar for log σ: it is log σ², so σ² = exp(logvar) and "
-            "log σ² is logvar itself.",
-            _log_sigma,
+        "logvar_squared": _logvar_squared,
+        "kl_reversed": _kl_reversed,
+        "sigma_for_variance": _sigma_for_variance,
+        "one_subtracted_once": _one_subtracted_once,
+        "both_signs": lambda x, logits, mu, logvar: (
+            -_entropies(x, logits).sum(1),
+            -_kls(mu, logvar).sum(1),
         ),
-        Misconception(
-            "half_dropped",
-            "The KL misses its ½, so the rate is twice too large: this trains with "
-            "β = 2.",
-            _half_dropped,
+        "default_reduction": lambda x, logits, mu, logvar: (
+            _entropies(x, logits).mean(),
+            _kls(mu, logvar).sum(1).mean(),
         ),
-        Misconception(
-            "logvar_squared",
-            "The variance in the KL is exp(logvar): logvar was squared instead.",
-            _logvar_squared,
+        "batch_mean": _batch_mean,
+        "batch_sum": _batch_sum,
+        "scalar_kl": _scalar_kl,
+        "scalar_mean_kl": _scalar_mean_kl,
+        "kl_sum_beside_rows": _kl_sum_beside_rows,
+        "added": _added,
+        "order_swapped": _order_swapped,
+        "per_dimension": lambda x, logits, mu, logvar: (
+            _entropies(x, logits),
+            _kls(mu, logvar),
         ),
-        Misconception(
-            "kl_reversed",
-            "This is KL(p(z) ‖ q(z|x)). The rate is KL(q(z|x) ‖ p(z)), with the "
-            "expectation under q.",
-            _kl_reversed,
-        ),
-        Misconception(
-            "sigma_for_variance",
-            "The KL has σ where σ² belongs: σ² is exp(logvar), while "
-            "exp(½ logvar) is σ.",
-            _sigma_for_variance,
-        ),
-        Misconception(
-            "one_subtracted_once",
-            "The 1 of the KL is subtracted once an example: every latent has one, so "
-            "it belongs inside the sum and counts K times.",
-            _one_subtracted_once,
-        ),
-        Misconception(
-            "both_signs",
-            "These are the terms of the ELBO. The loss is minus the ELBO: distortion "
-            "= −log p(x|z) and rate = KL, both at least 0 here.",
-            _both_signs,
-        ),
-        Misconception(
-            "default_reduction",
-            "The cross-entropy is averaged over pixels *and* batch, the default of "
-            'torch: ask for reduction="none", then `.sum(1)`, one number an example.',
-            _default_reduction,
-        ),
-        Misconception(
-            "batch_mean",
-            "Both are averaged over the batch: return one number an example, (batch,); "
-            "the mean over the batch is taken later.",
-            _batch_mean,
-        ),
-        Misconception(
-            "batch_sum",
-            "Both are summed over the batch too: sum over pixels and over latents, "
-            "`.sum(1)`, and keep one number an example.",
-            _batch_sum,
-        ),
-        Misconception("scalar_kl", SUMMED_KL, _scalar_kl),
-        Misconception(
-            "scalar_mean_kl",
-            "The KL is one number for the whole batch, its mean: each example has its "
-            "own rate, `.sum(1)` over its latents.",
-            _scalar_mean_kl,
-        ),
-        Misconception("kl_sum_beside_rows", SUMMED_KL, _kl_sum_beside_rows),
-        Misconception(
-            "added",
-            "These are the two terms added up. Return them apart, distortion first: "
-            "one cannot see what went wrong in a sum.",
-            _added,
-        ),
-        Misconception(
-            "order_swapped",
-            "The two terms are right and in the wrong order: distortion first, then "
-            "rate.",
-            _order_swapped,
-        ),
-        Misconception(
-            "per_dimension",
-            "The sums are missing: add the cross-entropy over the pixels and the KL "
-            "over the latents, `.sum(1)`.",
-            _per_dimension,
-        ),
-    ),
-    hints=(
-        "Which of the four arguments does each term need? The distortion compares x "
-        "with the decoder's logits; the rate looks at mu and logvar alone.",
-        "For one pixel, −log p(x|z) = −x log π − (1 − x) log(1 − π) with π = "
-        "sigmoid(logit). torch.nn.functional.binary_cross_entropy_with_logits(logits, "
-        'x, reduction="none") gives it for all, (batch, D). The KL is the closed form '
-        "of lesson 05.",
-        "distortion = (that).sum(1), and rate = half of (mu**2 + logvar.exp() − logvar "
-        "− 1) summed over dim 1. Return both.",
-    ),
+    },
 )
 
 
@@ -402,208 +262,56 @@ def _reading_order(trial: Trial) -> None:
             )
 
 
-def _square_of_one(n: int) -> Tensor:
-    return _on_axes(torch.linspace(-1, 1, n))
-
-
-def _square_of_three(n: int) -> Tensor:
-    return _on_axes(torch.linspace(-3, 3, n))
-
-
-def _square_of_two(n: int) -> Tensor:
-    return _on_axes(torch.linspace(-2, 2, n))
-
-
-def _ends_cut(n: int) -> Tensor:
-    return _on_axes(torch.special.ndtri(torch.linspace(0.05, 0.95, n)))
-
-
-def _narrow_ends_cut(n: int) -> Tensor:
-    return _on_axes(torch.special.ndtri(torch.linspace(0.01, 0.99, n)))
-
-
-def _one_too_many(n: int) -> Tensor:
-    return _on_axes(torch.special.ndtri(torch.linspace(0, 1, n + 2)[1:-1]))
-
-
-def _with_ends(n: int) -> Tensor:
-    return _on_axes(torch.special.ndtri(torch.linspace(0, 1, n)))
-
-
-def _left_edges(n: int) -> Tensor:
-    return _on_axes(torch.special.ndtri(torch.arange(n) / n))
-
-
-def _right_edges(n: int) -> Tensor:
-    return _on_axes(torch.special.ndtri(torch.arange(1, n + 1) / n))
-
-
-def _counted_from_zero(n: int) -> Tensor:
-    return _on_axes(torch.special.ndtri((torch.arange(n) - 0.5) / n))
-
-
-def _double(n: int) -> Tensor:
-    return plots.quantile_grid(n).double()
-
-
-def _not_transformed(n: int) -> Tensor:
-    return _on_axes(_middles(n))
-
-
-def _root_missing(n: int) -> Tensor:
-    return _on_axes(torch.erfinv(2 * _middles(n) - 1))
-
-
-def _logistic(n: int) -> Tensor:
-    return _on_axes(torch.logit(_middles(n)))
-
-
-def _bottom_first(n: int) -> Tensor:
-    return plots.quantile_grid(n) * torch.tensor([1.0, -1.0])
-
-
-def _columns_first(n: int) -> Tensor:
-    return plots.quantile_grid(n).reshape(n, n, 2).transpose(0, 1).reshape(-1, 2)
-
-
-def _axes_swapped(n: int) -> Tensor:
-    return plots.quantile_grid(n).flip(1)
-
-
-def _meshgrid_as_is(n: int) -> Tensor:
-    return torch.cartesian_prod(*[torch.special.ndtri(_middles(n))] * 2)
-
-
 def _diagonal(n: int) -> Tensor:
     axis = torch.special.ndtri(_middles(n))
     return torch.stack([axis, axis], dim=1)
 
 
-EVEN_STEPS = (
-    "These are even steps: they give the rare corners as much room as the crowded "
-    "middle. Take the quantiles of N(0, 1), torch.special.ndtri."
-)
-ENDS = (
-    "These quantiles leave the same share out at both ends, whatever n is. Take the "
-    "middles of n equal shares, (i − ½)/n: then every tile stands for 1/n²."
-)
-
-QUANTILE_GRID = Exercise(
-    name="quantile_grid",
-    title="a grid on which every tile stands for the same share of the prior",
-    reference=plots.quantile_grid,
-    returns="(n·n, 2) points of the latent plane, float32",
-    probes=_counts,
+QUANTILE_GRID = declare(
+    WORDS["quantile_grid"],
+    plots.quantile_grid,
+    _counts,
     criteria=(
         Criterion("every column and row stands for 1/n", 1.0, _equal_mass),
         Criterion("in reading order, the top row first", 1.0, _reading_order),
         agrees("the grid is right", 3.0),
     ),
-    misconceptions=(
-        Misconception(
-            "square_of_one",
-            "This is the square [−1, 1]², which holds 46.6 % of the prior: take "
-            "quantiles of N(0, 1), torch.special.ndtri.",
-            _square_of_one,
+    mistakes={
+        "square_of_one": lambda n: _on_axes(torch.linspace(-1, 1, n)),
+        "square_of_two": lambda n: _on_axes(torch.linspace(-2, 2, n)),
+        "square_of_three": lambda n: _on_axes(torch.linspace(-3, 3, n)),
+        "ends_cut": lambda n: _on_axes(
+            torch.special.ndtri(torch.linspace(0.05, 0.95, n))
         ),
-        Misconception("square_of_two", EVEN_STEPS, _square_of_two),
-        Misconception("square_of_three", EVEN_STEPS, _square_of_three),
-        Misconception("ends_cut", ENDS, _ends_cut),
-        Misconception("narrow_ends_cut", ENDS, _narrow_ends_cut),
-        Misconception(
-            "one_too_many",
-            "These are i/(n + 1): n points between n + 1 equal shares, so the outer "
-            "tiles stand for more than 1/n. Take the middles of n shares, (i − ½)/n.",
-            _one_too_many,
+        "narrow_ends_cut": lambda n: _on_axes(
+            torch.special.ndtri(torch.linspace(0.01, 0.99, n))
         ),
-        Misconception(
-            "with_ends",
-            "The quantiles at 0 and 1 are −∞ and ∞: take the middles of n equal "
-            "shares, (i − ½)/n.",
-            _with_ends,
+        "one_too_many": lambda n: _on_axes(
+            torch.special.ndtri(torch.linspace(0, 1, n + 2)[1:-1])
         ),
-        Misconception(
-            "left_edges",
-            "These are the left edges of the n shares, the first at −∞: take their "
-            "middles, (i − ½)/n.",
-            _left_edges,
+        "with_ends": lambda n: _on_axes(torch.special.ndtri(torch.linspace(0, 1, n))),
+        "left_edges": lambda n: _on_axes(torch.special.ndtri(torch.arange(n) / n)),
+        "right_edges": lambda n: _on_axes(
+            torch.special.ndtri(torch.arange(1, n + 1) / n)
         ),
-        Misconception(
-            "right_edges",
-            "These are the right edges of the n shares, the last at ∞: take their "
-            "middles, (i − ½)/n.",
-            _right_edges,
+        "counted_from_zero": lambda n: _on_axes(
+            torch.special.ndtri((torch.arange(n) - 0.5) / n)
         ),
-        Misconception(
-            "counted_from_zero",
-            "In (i − ½)/n the i runs from 1 to n, but torch.arange(n) from 0: the "
-            "first share is negative, its quantile NaN. Take (arange(n) + 0.5)/n.",
-            _counted_from_zero,
+        "double": lambda n: plots.quantile_grid(n).double(),
+        "not_transformed": lambda n: _on_axes(_middles(n)),
+        "root_missing": lambda n: _on_axes(torch.erfinv(2 * _middles(n) - 1)),
+        "logistic": lambda n: _on_axes(torch.logit(_middles(n))),
+        "bottom_first": lambda n: plots.quantile_grid(n) * torch.tensor([1.0, -1.0]),
+        "columns_first": lambda n: (
+            plots.quantile_grid(n).reshape(n, n, 2).transpose(0, 1).reshape(-1, 2)
         ),
-        Misconception(
-            "double",
-            "The grid is right, but in float64 (numpy's and scipy's choice), and the "
-            "decoder's weights are float32: return `.float()`.",
-            _double,
+        "axes_swapped": lambda n: plots.quantile_grid(n).flip(1),
+        "meshgrid_as_is": lambda n: torch.cartesian_prod(
+            *[torch.special.ndtri(_middles(n))] * 2
         ),
-        Misconception(
-            "not_transformed",
-            "These are the shares (i − ½)/n themselves: the codes are the quantiles "
-            "of N(0, 1) at these shares, torch.special.ndtri.",
-            _not_transformed,
-        ),
-        Misconception(
-            "root_missing",
-            "The quantile of N(0, 1) is √2 · erfinv(2p − 1): the √2 is missing.",
-            _root_missing,
-        ),
-        Misconception(
-            "logistic",
-            "log(p/(1 − p)) is the quantile of the logistic distribution: for N(0, 1) "
-            "it is torch.special.ndtri(p).",
-            _logistic,
-        ),
-        Misconception(
-            "bottom_first",
-            "The rows come bottom first: images are drawn from the top down, so z2 has "
-            "to fall from row to row.",
-            _bottom_first,
-        ),
-        Misconception(
-            "columns_first",
-            "The points run down the columns first: within a row z1 grows and z2 "
-            "stays.",
-            _columns_first,
-        ),
-        Misconception(
-            "axes_swapped",
-            "z1 and z2 are swapped: z1 is the horizontal axis, the first column.",
-            _axes_swapped,
-        ),
-        Misconception(
-            "meshgrid_as_is",
-            'A grid with indexing="ij" lets its *first* coordinate run down, and '
-            "upwards in value: make the row z2, falling, and the column z1, growing.",
-            _meshgrid_as_is,
-        ),
-        Misconception(
-            "diagonal",
-            "These are n points on the diagonal: every z1 has to meet every z2, n·n "
-            "points.",
-            _diagonal,
-        ),
-    ),
-    hints=(
-        "First one axis: n numbers that cut a standard normal into shares of 1/n, one "
-        "in the middle of each share. Then all pairs.",
-        "axis = torch.special.ndtri((torch.arange(n) + 0.5) / n). torch.meshgrid(…, "
-        'indexing="ij") gives a value that changes from row to row and one that '
-        "changes from column to column.",
-        'rows, columns = torch.meshgrid(axis.flip(0), axis, indexing="ij"); the '
-        "columns are z1, the rows z2: stack them in the last dimension and reshape to "
-        "(n·n, 2).",
-    ),
-    tolerance=1e-5,
+        "diagonal": _diagonal,
+    },
+    tolerance=1e-05,
 )
 
 
@@ -643,45 +351,9 @@ def _normaliser_once(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
     return -0.5 * (square + logvar + LOG_2PI)
 
 
-def _no_2pi(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
-    return -0.5 * ((x - mean) ** 2 / logvar.exp() + logvar).sum(1)
-
-
-def _no_logvar(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
-    return -0.5 * ((x - mean) ** 2 / logvar.exp() + LOG_2PI).sum(1)
-
-
-def _no_normaliser(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
-    return -0.5 * ((x - mean) ** 2 / logvar.exp()).sum(1)
-
-
-def _plain_squares(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
-    return -((x - mean) ** 2).sum(1)
-
-
 def _square_without_half(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
     normaliser = 0.5 * (logvar + LOG_2PI)
     return -((x - mean) ** 2 / logvar.exp() + normaliser).sum(1)
-
-
-def _all_without_half(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
-    return 2 * gaussian_log_prob(x, mean, logvar)
-
-
-def _half_on_square_only(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
-    return -(0.5 * (x - mean) ** 2 / logvar.exp() + logvar + LOG_2PI).sum(1)
-
-
-def _as_log_sigma(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
-    return gaussian_log_prob(x, mean, 2 * logvar)
-
-
-def _normaliser_sign(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
-    return -0.5 * ((x - mean) ** 2 / logvar.exp() - logvar - LOG_2PI).sum(1)
-
-
-def _log_sigma_is_logvar(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
-    return -(0.5 * (x - mean) ** 2 / logvar.exp() + logvar + 0.5 * LOG_2PI).sum(1)
 
 
 def _batch_for_pixels(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
@@ -694,159 +366,56 @@ def _over_sigma(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
     return -0.5 * (square + logvar + LOG_2PI).sum(1)
 
 
-def _times_variance(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
-    return -0.5 * ((x - mean) ** 2 * logvar.exp() + logvar + LOG_2PI).sum(1)
-
-
-def _negative_log(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
-    return -gaussian_log_prob(x, mean, logvar)
-
-
-def _pixel_mean(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
-    return gaussian_log_prob(x, mean, logvar) / x.shape[1]
-
-
-def _density(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
-    return gaussian_log_prob(x, mean, logvar).exp()
-
-
-def _one_number(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
-    return gaussian_log_prob(x, mean, logvar).mean()
-
-
-def _each_pixel(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
-    return -0.5 * ((x - mean) ** 2 / logvar.exp() + logvar + LOG_2PI)
-
-
-GAUSSIAN_LOG_PROB = Exercise(
-    name="gaussian_log_prob",
-    title="the log-density of grey pixels with a learned σ",
-    reference=gaussian_log_prob,
-    returns="(batch,) log-density in nats",
-    probes=_pixels,
+GAUSSIAN_LOG_PROB = declare(
+    WORDS["gaussian_log_prob"],
+    gaussian_log_prob,
+    _pixels,
     criteria=(
         agrees("equal to the closed form", 3.0),
         Criterion("a density: it integrates to 1", 1.0, _integrates_to_one),
         _own_row(1.0, batched=(0, 1)),
     ),
-    misconceptions=(
-        Misconception(
-            "normaliser_once",
-            "The normaliser log σ² + log 2π is added once an image: every pixel has "
-            "one, so it counts D times.",
-            _normaliser_once,
+    mistakes={
+        "normaliser_once": _normaliser_once,
+        "no_2pi": lambda x, mean, logvar: (
+            -0.5 * ((x - mean) ** 2 / logvar.exp() + logvar).sum(1)
         ),
-        Misconception(
-            "no_2pi",
-            "log 2π is missing: without it this is no density, and values of models "
-            "with other likelihoods cannot be compared.",
-            _no_2pi,
+        "no_logvar": lambda x, mean, logvar: (
+            -0.5 * ((x - mean) ** 2 / logvar.exp() + LOG_2PI).sum(1)
         ),
-        Misconception(
-            "no_logvar",
-            "The normaliser misses log σ². With a learned σ nothing then holds it "
-            "back: σ → ∞ makes every error free.",
-            _no_logvar,
+        "no_normaliser": lambda x, mean, logvar: (
+            -0.5 * ((x - mean) ** 2 / logvar.exp()).sum(1)
         ),
-        Misconception(
-            "no_normaliser",
-            "The normaliser −½(log 2π + log σ²) of each pixel is missing. With a "
-            "learned σ nothing then holds it back: σ → ∞ makes every error free.",
-            _no_normaliser,
+        "plain_squares": lambda x, mean: -((x - mean) ** 2).sum(1),
+        "square_without_half": _square_without_half,
+        "all_without_half": lambda x, mean, logvar: (
+            2 * gaussian_log_prob(x, mean, logvar)
         ),
-        Misconception(
-            "plain_squares",
-            "This is minus the squared error: it lacks the division by 2σ² and the "
-            "normaliser, so it takes no notice of σ.",
-            _plain_squares,
+        "half_on_square_only": lambda x, mean, logvar: (
+            -(0.5 * (x - mean) ** 2 / logvar.exp() + logvar + LOG_2PI).sum(1)
         ),
-        Misconception(
-            "square_without_half",
-            "The squared error misses its ½: the exponent of a Gaussian is "
-            "−(x − mean)²/(2σ²).",
-            _square_without_half,
+        "as_log_sigma": lambda x, mean, logvar: gaussian_log_prob(x, mean, 2 * logvar),
+        "normaliser_sign": lambda x, mean, logvar: (
+            -0.5 * ((x - mean) ** 2 / logvar.exp() - logvar - LOG_2PI).sum(1)
         ),
-        Misconception(
-            "all_without_half",
-            "The ½ is missing in front of everything: this is twice the log-density.",
-            _all_without_half,
+        "log_sigma_is_logvar": lambda x, mean, logvar: (
+            -(0.5 * (x - mean) ** 2 / logvar.exp() + logvar + 0.5 * LOG_2PI).sum(1)
         ),
-        Misconception(
-            "half_on_square_only",
-            "The normaliser misses its ½: log √(2πσ²) is ½(log 2π + log σ²).",
-            _half_on_square_only,
+        "batch_for_pixels": _batch_for_pixels,
+        "over_sigma": _over_sigma,
+        "times_variance": lambda x, mean, logvar: (
+            -0.5 * ((x - mean) ** 2 * logvar.exp() + logvar + LOG_2PI).sum(1)
         ),
-        Misconception(
-            "as_log_sigma",
-            "logvar was taken for log σ: it is log σ², so σ² = exp(logvar).",
-            _as_log_sigma,
+        "negative_log": lambda x, mean, logvar: -gaussian_log_prob(x, mean, logvar),
+        "pixel_mean": lambda x, mean, logvar: (
+            gaussian_log_prob(x, mean, logvar) / x.shape[1]
         ),
-        Misconception(
-            "normaliser_sign",
-            "The normaliser has the wrong sign: −½ stands before all three parts, "
-            "(x − m)²/σ², log σ² and log 2π.",
-            _normaliser_sign,
+        "density": lambda x, mean, logvar: gaussian_log_prob(x, mean, logvar).exp(),
+        "one_number": lambda x, mean, logvar: gaussian_log_prob(x, mean, logvar).mean(),
+        "each_pixel": lambda x, mean, logvar: (
+            -0.5 * ((x - mean) ** 2 / logvar.exp() + logvar + LOG_2PI)
         ),
-        Misconception(
-            "log_sigma_is_logvar",
-            "The normaliser takes logvar for log σ: log σ is ½ logvar, so the sum has "
-            "½ logvar for each pixel.",
-            _log_sigma_is_logvar,
-        ),
-        Misconception(
-            "batch_for_pixels",
-            "The normaliser counts once for each example of the batch: it has to "
-            "count once for each of the D pixels, x.shape[1].",
-            _batch_for_pixels,
-        ),
-        Misconception(
-            "over_sigma",
-            "The squared error is divided by σ: divide by σ² = exp(logvar).",
-            _over_sigma,
-        ),
-        Misconception(
-            "times_variance",
-            "The squared error is multiplied by σ²: divide by it. A small σ makes an "
-            "error costly.",
-            _times_variance,
-        ),
-        Misconception(
-            "negative_log",
-            "The sign is wrong: this is −log N, the distortion. The log-density is "
-            "largest at x = mean.",
-            _negative_log,
-        ),
-        Misconception(
-            "pixel_mean",
-            "This is the average over the pixels: the log-density of an image of "
-            "independent pixels is the *sum*.",
-            _pixel_mean,
-        ),
-        Misconception(
-            "density",
-            "This is the density itself: return its logarithm. With many pixels the "
-            "density over- or underflows.",
-            _density,
-        ),
-        Misconception(
-            "one_number",
-            "This is the mean over the batch: return one number an example, (batch,).",
-            _one_number,
-        ),
-        Misconception(
-            "each_pixel",
-            "The sum over the pixels is missing: `.sum(1)`, one number an example.",
-            _each_pixel,
-        ),
-    ),
-    hints=(
-        "One pixel first: N(x; m, σ²) = exp(−(x − m)²/(2σ²)) / √(2πσ²). Take the "
-        "logarithm.",
-        "log N = −½[(x − m)²/σ² + log σ² + log 2π], with σ² = exp(logvar) and "
-        "log σ² = logvar. Pixels are independent given z: their logarithms add.",
-        "Put the three parts of the bracket together *before* the sum over dim 1; then "
-        "the normaliser counts once for each pixel by itself.",
-    ),
+    },
 )
 
 
@@ -888,161 +457,31 @@ def _own_loss(trial: Trial) -> None:
         )
 
 
-def _only_b(a: float, b: float, sigma2: float) -> float:
-    return b
-
-
-def _ratio(a: float, b: float, sigma2: float) -> float:
-    return b / a
-
-
-def _no_half(a: float, b: float, sigma2: float) -> float:
-    return b / (a * sigma2)
-
-
-def _unit_variance(a: float, b: float, sigma2: float) -> float:
-    return b / (2 * a)
-
-
-def _upside_down(a: float, b: float, sigma2: float) -> float:
-    return 2 * a * sigma2 / b
-
-
-def _ratio_upside_down(a: float, b: float, sigma2: float) -> float:
-    return a / b
-
-
-def _half_wrong_side(a: float, b: float, sigma2: float) -> float:
-    return 2 * b / (a * sigma2)
-
-
-def _variance_wrong_side(a: float, b: float, sigma2: float) -> float:
-    return b * sigma2 / (2 * a)
-
-
-def _both_wrong_side(a: float, b: float, sigma2: float) -> float:
-    return 2 * b * sigma2 / a
-
-
-def _sigma_squared_again(a: float, b: float, sigma2: float) -> float:
-    return b / (2 * a * sigma2**2)
-
-
-def _deviation(a: float, b: float, sigma2: float) -> float:
-    return b / (2 * a * math.sqrt(sigma2))
-
-
-def _scale_alone(a: float, b: float, sigma2: float) -> float:
-    return 1 / (2 * a * sigma2)
-
-
-def _a_wrong_side(a: float, b: float, sigma2: float) -> float:
-    return a * b / (2 * sigma2)
-
-
-def _a_forgotten(a: float, b: float, sigma2: float) -> float:
-    return b / (2 * sigma2)
-
-
-EFFECTIVE_BETA = Exercise(
-    name="effective_beta",
-    title="the β that a published loss really runs",
-    reference=effective_beta,
-    returns="β, one number",
-    probes=_weights,
+EFFECTIVE_BETA = declare(
+    WORDS["effective_beta"],
+    effective_beta,
+    _weights,
     criteria=(
         agrees("right for any weights and any σ²", 3.0),
         Criterion("only the ratio of the two weights counts", 1.0, _scale_free),
         Criterion("a loss that is in order keeps its β", 1.0, _own_loss),
     ),
-    misconceptions=(
-        Misconception(
-            "only_b",
-            "This is the number in front of the KL. It says nothing by itself: only "
-            "its ratio to the weight of the reconstruction does.",
-            _only_b,
-        ),
-        Misconception(
-            "ratio",
-            "b/a is the ratio of the weights, but the squared error is not yet −log p: "
-            "that would be the squared error times 1/(2σ²).",
-            _ratio,
-        ),
-        Misconception(
-            "no_half",
-            "The ½ of the Gaussian is missing: −log p(x|z) is the squared error times "
-            "1/(2σ²), plus a constant.",
-            _no_half,
-        ),
-        Misconception(
-            "unit_variance",
-            "σ² was taken for 1: −log p(x|z) is the squared error times 1/(2σ²).",
-            _unit_variance,
-        ),
-        Misconception(
-            "upside_down",
-            "This is 1/β: β is what multiplies the KL once the reconstruction has its "
-            "right weight.",
-            _upside_down,
-        ),
-        Misconception(
-            "ratio_upside_down",
-            "a/b is upside down, and 2σ² is missing: rescale the loss so that the "
-            "squared error has the weight 1/(2σ²), and read off the KL's.",
-            _ratio_upside_down,
-        ),
-        Misconception(
-            "half_wrong_side",
-            "The 2 is on the wrong side: to get from a to 1/(2σ²) you divide by 2σ²a.",
-            _half_wrong_side,
-        ),
-        Misconception(
-            "variance_wrong_side",
-            "σ² is on the wrong side: a small σ² makes the reconstruction costly, so "
-            "the same b is worth *more* beside it, β = b/(2aσ²).",
-            _variance_wrong_side,
-        ),
-        Misconception(
-            "both_wrong_side",
-            "2σ² is on the wrong side: the factor that takes a to 1/(2σ²) is "
-            "1/(2aσ²), and it multiplies b.",
-            _both_wrong_side,
-        ),
-        Misconception(
-            "sigma_squared_again",
-            "sigma2 is σ² already: it was squared again.",
-            _sigma_squared_again,
-        ),
-        Misconception(
-            "deviation",
-            "The square root was taken: −log p(x|z) divides by σ², which is sigma2.",
-            _deviation,
-        ),
-        Misconception(
-            "scale_alone",
-            "This is the factor that takes a to 1/(2σ²). β is what it makes of the "
-            "KL's weight: multiply it by b.",
-            _scale_alone,
-        ),
-        Misconception(
-            "a_wrong_side",
-            "a is on the wrong side: the heavier the reconstruction, the smaller β.",
-            _a_wrong_side,
-        ),
-        Misconception(
-            "a_forgotten",
-            "The weight a of the squared error does not appear: half of it would make "
-            "β twice as large.",
-            _a_forgotten,
-        ),
-    ),
-    hints=(
-        "Multiplying a loss by a number changes no minimum. By which number must you "
-        "multiply for the squared error to become −log p(x|z), up to a constant?",
-        "−log N(x; x̂, σ²I) = Σ_d (x − x̂)²/(2σ²) + a constant. So the factor s has "
-        "s · a = 1/(2σ²).",
-        "β is what stands in front of the KL afterwards: s · b.",
-    ),
+    mistakes={
+        "only_b": lambda b: b,
+        "ratio": lambda a, b: b / a,
+        "no_half": lambda a, b, sigma2: b / (a * sigma2),
+        "unit_variance": lambda a, b: b / (2 * a),
+        "upside_down": lambda a, b, sigma2: 2 * a * sigma2 / b,
+        "ratio_upside_down": lambda a, b: a / b,
+        "half_wrong_side": lambda a, b, sigma2: 2 * b / (a * sigma2),
+        "variance_wrong_side": lambda a, b, sigma2: b * sigma2 / (2 * a),
+        "both_wrong_side": lambda a, b, sigma2: 2 * b * sigma2 / a,
+        "sigma_squared_again": lambda a, b, sigma2: b / (2 * a * sigma2**2),
+        "deviation": lambda a, b, sigma2: b / (2 * a * math.sqrt(sigma2)),
+        "scale_alone": lambda a, sigma2: 1 / (2 * a * sigma2),
+        "a_wrong_side": lambda a, b, sigma2: a * b / (2 * sigma2),
+        "a_forgotten": lambda b, sigma2: b / (2 * sigma2),
+    },
 )
 
 EXERCISES = (NEGATIVE_ELBO, QUANTILE_GRID, GAUSSIAN_LOG_PROB, EFFECTIVE_BETA)

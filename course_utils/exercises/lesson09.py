@@ -12,14 +12,16 @@ from torch import Tensor
 from course_utils.exercises.base import (
     Arguments,
     Criterion,
-    Exercise,
-    Misconception,
     Refused,
     Trial,
     agrees,
     between,
 )
+from course_utils.exercises.declare import declare, words_beside
 from course_utils.oracles import rate_distortion
+
+WORDS = words_beside(__file__)
+
 
 # --- dual_step ----------------------------------------------------------------------
 
@@ -85,127 +87,61 @@ def _rests_at_the_solution(trial: Trial) -> None:
         raise Refused("with a rate one nat above δ, β must rise.")
 
 
-DUAL_STEP = Exercise(
-    name="dual_step",
-    title="one step of dual ascent",
-    reference=dual_step,
-    returns="the new β, a number",
-    probes=_steps,
+DUAL_STEP = declare(
+    WORDS["dual_step"],
+    dual_step,
+    _steps,
     criteria=(
         agrees("moves by step times what the rate exceeds δ", 3.0, _inside),
         Criterion("never below 0", 1.0, _stops_at_zero),
         Criterion("rests where the rate is δ", 1.0, _rests_at_the_solution),
     ),
-    misconceptions=(
-        Misconception(
-            "not_projected",
-            "β can become negative here, and a negative β *pays* for breaking the "
-            "constraint: take the larger of 0 and the step.",
-            lambda b, r, d, s: b + s * (r - d),
+    mistakes={
+        "not_projected": lambda beta, rate, delta, step: beta + step * (rate - delta),
+        "descends": lambda beta, rate, delta, step: max(
+            0.0, beta - step * (rate - delta)
         ),
-        Misconception(
-            "descends",
-            "The sign is turned round: where the rate is above δ this lowers β, and "
-            "the rate grows further. It is gradient *ascent* on the Lagrangian.",
-            lambda b, r, d, s: max(0.0, b - s * (r - d)),
+        "descends_unprojected": lambda beta, rate, delta, step: (
+            beta - step * (rate - delta)
         ),
-        Misconception(
-            "descends_unprojected",
-            "The sign is turned round, and nothing keeps β at 0 or above.",
-            lambda b, r, d, s: b - s * (r - d),
+        "excess_clamped": lambda beta, rate, delta, step: (
+            beta + step * max(0.0, rate - delta)
         ),
-        Misconception(
-            "excess_clamped",
-            "You clamp the excess, not β: then β never falls again, even where the "
-            "rate is far below δ.",
-            lambda b, r, d, s: b + s * max(0.0, r - d),
+        "absolute_excess": lambda beta, rate, delta, step: (
+            beta + step * abs(rate - delta)
         ),
-        Misconception(
-            "absolute_excess",
-            "With the absolute value β rises on both sides of δ.",
-            lambda b, r, d, s: b + s * abs(r - d),
+        "forgets_beta": lambda rate, delta, step: max(0.0, step * (rate - delta)),
+        "no_delta": lambda beta, rate, step: max(0.0, beta + step * rate),
+        "log_scale": lambda beta, rate, delta, step: (
+            beta * math.exp(step * (rate - delta))
         ),
-        Misconception(
-            "forgets_beta",
-            "The old β is missing: a step goes from where you are.",
-            lambda b, r, d, s: max(0.0, s * (r - d)),
+        "multiplied": lambda beta, rate, delta, step: max(
+            0.0, beta * (1 + step * (rate - delta))
         ),
-        Misconception(
-            "no_delta",
-            "δ is missing: compare the rate with δ. Without it β rises for ever.",
-            lambda b, r, d, s: max(0.0, b + s * r),
+        "slackness": lambda beta, rate, delta, step: (
+            beta + step * beta * (rate - delta)
         ),
-        Misconception(
-            "log_scale",
-            "This moves log β. It is a fine method too, but never reaches 0; the task "
-            "is the projected step on β itself.",
-            lambda b, r, d, s: b * math.exp(s * (r - d)),
+        "at_least_one": lambda beta, rate, delta, step: max(
+            1.0, beta + step * (rate - delta)
         ),
-        Misconception(
-            "multiplied",
-            "This multiplies β by the step: from β = 0 it could never get away. Add "
-            "step · (rate − δ).",
-            lambda b, r, d, s: max(0.0, b * (1 + s * (r - d))),
+        "relative": lambda beta, rate, delta, step: max(
+            0.0, beta + step * (rate - delta) / delta
         ),
-        Misconception(
-            "slackness",
-            "This follows β (rate − δ), the product of complementary slackness. The "
-            "derivative of the Lagrangian in β is rate − δ alone.",
-            lambda b, r, d, s: b + s * b * (r - d),
+        "relative_unprojected": lambda beta, rate, delta, step: (
+            beta + step * (rate - delta) / delta
         ),
-        Misconception(
-            "at_least_one",
-            "β is kept at 1 or above: nothing forbids a β below 1. The constraint is "
-            "β ≥ 0.",
-            lambda b, r, d, s: max(1.0, b + s * (r - d)),
+        "mirrored": lambda beta, rate, delta, step: abs(beta + step * (rate - delta)),
+        "sign_only": lambda beta, rate, delta, step: max(
+            0.0, beta + math.copysign(step, rate - delta)
         ),
-        Misconception(
-            "relative",
-            "You divide the excess by δ. The slope of the dual is rate − δ itself, in "
-            "nats.",
-            lambda b, r, d, s: max(0.0, b + s * (r - d) / d),
+        "zero_below": lambda beta, rate, delta, step: (
+            beta + step * (rate - delta) if rate > delta else 0.0
         ),
-        Misconception(
-            "relative_unprojected",
-            "You divide the excess by δ. The slope of the dual is rate − δ itself, in "
-            "nats.",
-            lambda b, r, d, s: b + s * (r - d) / d,
+        "min_for_max": lambda beta, rate, delta, step: min(
+            0.0, beta + step * (rate - delta)
         ),
-        Misconception(
-            "mirrored",
-            "abs turns a negative β into a positive price. A β that would fall below 0 "
-            "belongs at 0: the budget does not bind.",
-            lambda b, r, d, s: abs(b + s * (r - d)),
-        ),
-        Misconception(
-            "sign_only",
-            "You use the sign of rate − δ only. The step is proportional to its size, "
-            "so that it shrinks near the solution.",
-            lambda b, r, d, s: max(0.0, b + math.copysign(s, r - d)),
-        ),
-        Misconception(
-            "zero_below",
-            "You set β to 0 wherever the rate is below δ. Lower it by a step; 0 is but "
-            "the floor.",
-            lambda b, r, d, s: b + s * (r - d) if r > d else 0.0,
-        ),
-        Misconception(
-            "min_for_max",
-            "min(0, …) keeps β at 0 or *below*. The constraint is β ≥ 0: take the "
-            "larger of the two.",
-            lambda b, r, d, s: min(0.0, b + s * (r - d)),
-        ),
-        Misconception(
-            "no_step",
-            "The step size is missing: multiply the excess rate − δ by step.",
-            lambda b, r, d, s: max(0.0, b + (r - d)),
-        ),
-    ),
-    hints=(
-        "The Lagrangian is distortion + β (rate − δ). What is its derivative in β?",
-        "Ascent goes along that derivative: beta + step * (rate − delta).",
-        "Then project onto β ≥ 0: max(0.0, …).",
-    ),
+        "no_step": lambda beta, rate, delta: max(0.0, beta + (rate - delta)),
+    },
 )
 
 
@@ -282,151 +218,101 @@ def _kkt_but(place: int, residual: Callable[..., Any]) -> Callable[..., Four]:
     return wrong
 
 
-KKT = Exercise(
-    name="kkt",
-    title="the four conditions as numbers",
-    reference=kkt,
-    returns="four numbers: stationarity, primal, dual, slackness",
-    probes=_points,
+KKT = declare(
+    WORDS["kkt"],
+    kkt,
+    _points,
     criteria=(
         agrees("the four residuals", 3.0),
         Criterion("all 0 at a solution, binding or not", 1.0, _zero_at_a_solution),
         Criterion("none below 0", 1.0, _never_negative),
     ),
-    misconceptions=(
-        Misconception(
-            "minus_beta",
-            "Stationarity has a minus: the Lagrangian is distortion **plus** "
-            "β (rate − δ), because both are minimised.",
-            _kkt_but(
-                STATIONARITY, lambda d, r, rate, b, delta: (d - b * r).abs().max()
-            ),
-        ),
-        Misconception(
-            "beta_on_distortion",
-            "β weighs the distortion here. It multiplies the *rate* only.",
+    mistakes={
+        "minus_beta": lambda slope_distortion, slope_rate, rate, beta, delta: _kkt_but(
+            STATIONARITY, lambda d, r, rate, b, delta: (d - b * r).abs().max()
+        )(slope_distortion, slope_rate, rate, beta, delta),
+        "beta_on_distortion": lambda slope_distortion, slope_rate, rate, beta, delta: (
             _kkt_but(
                 STATIONARITY, lambda d, r, rate, b, delta: (b * d + r).abs().max()
-            ),
+            )(slope_distortion, slope_rate, rate, beta, delta)
         ),
-        Misconception(
-            "no_beta",
-            "Stationarity without β: only at β = 1 do the slopes add up to 0.",
-            _kkt_but(STATIONARITY, lambda d, r, rate, b, delta: (d + r).abs().max()),
+        "no_beta": lambda slope_distortion, slope_rate, rate, beta, delta: _kkt_but(
+            STATIONARITY, lambda d, r, rate, b, delta: (d + r).abs().max()
+        )(slope_distortion, slope_rate, rate, beta, delta),
+        "wrong_side": lambda slope_distortion, slope_rate, rate, beta, delta: _kkt_but(
+            PRIMAL, lambda d, r, rate, b, delta: max(0.0, delta - rate)
+        )(slope_distortion, slope_rate, rate, beta, delta),
+        "equality": lambda slope_distortion, slope_rate, rate, beta, delta: _kkt_but(
+            PRIMAL, lambda d, r, rate, b, delta: abs(rate - delta)
+        )(slope_distortion, slope_rate, rate, beta, delta),
+        "primal_not_clamped": lambda slope_distortion, slope_rate, rate, beta, delta: (
+            _kkt_but(PRIMAL, lambda d, r, rate, b, delta: rate - delta)(
+                slope_distortion, slope_rate, rate, beta, delta
+            )
         ),
-        Misconception(
-            "wrong_side",
-            "Primal feasibility is turned round: a rate *below* δ is allowed and costs "
-            "nothing; one above δ is what is measured.",
-            _kkt_but(PRIMAL, lambda d, r, rate, b, delta: max(0.0, delta - rate)),
+        "dual_wrong_sign": lambda slope_distortion, slope_rate, rate, beta, delta: (
+            _kkt_but(DUAL, lambda d, r, rate, b, delta: max(0.0, b))(
+                slope_distortion, slope_rate, rate, beta, delta
+            )
         ),
-        Misconception(
-            "equality",
-            "You demand rate = δ. The constraint is rate ≤ δ: below δ the primal "
-            "residual is 0.",
-            _kkt_but(PRIMAL, lambda d, r, rate, b, delta: abs(rate - delta)),
+        "slackness_without_beta": lambda slope_distortion, slope_rate, rate, beta, delta: (
+            _kkt_but(SLACKNESS, lambda d, r, rate, b, delta: abs(rate - delta))(
+                slope_distortion, slope_rate, rate, beta, delta
+            )
         ),
-        Misconception(
-            "primal_not_clamped",
-            "rate − δ is negative where the constraint holds with room to spare: the "
-            "residual there is 0, so take max(0, rate − δ).",
-            _kkt_but(PRIMAL, lambda d, r, rate, b, delta: rate - delta),
+        "slackness_signed": lambda slope_distortion, slope_rate, rate, beta, delta: (
+            _kkt_but(SLACKNESS, lambda d, r, rate, b, delta: b * (rate - delta))(
+                slope_distortion, slope_rate, rate, beta, delta
+            )
         ),
-        Misconception(
-            "dual_wrong_sign",
-            "Dual feasibility is β ≥ 0: its residual is max(0, −β), and a positive β "
-            "breaks nothing.",
-            _kkt_but(DUAL, lambda d, r, rate, b, delta: max(0.0, b)),
-        ),
-        Misconception(
-            "slackness_without_beta",
-            "Complementary slackness is a *product*: β (rate − δ) = 0. One factor may "
-            "differ from 0 if the other is 0.",
-            _kkt_but(SLACKNESS, lambda d, r, rate, b, delta: abs(rate - delta)),
-        ),
-        Misconception(
-            "slackness_signed",
-            "Slackness keeps its sign here: return its size.",
-            _kkt_but(SLACKNESS, lambda d, r, rate, b, delta: b * (rate - delta)),
-        ),
-        Misconception(
-            "slackness_clamped",
-            "You clamp the product at 0 from below: β (rate − δ) < 0, a price paid for "
-            "a constraint that does not bind, breaks slackness too. Take its size.",
+        "slackness_clamped": lambda slope_distortion, slope_rate, rate, beta, delta: (
             _kkt_but(
                 SLACKNESS, lambda d, r, rate, b, delta: max(0.0, b * (rate - delta))
-            ),
+            )(slope_distortion, slope_rate, rate, beta, delta)
         ),
-        Misconception(
-            "stationarity_signed",
-            "The largest slope may be a negative one: take the largest *size*, "
-            ".abs().max().",
-            _kkt_but(STATIONARITY, lambda d, r, rate, b, delta: (d + b * r).max()),
+        "stationarity_signed": lambda slope_distortion, slope_rate, rate, beta, delta: (
+            _kkt_but(STATIONARITY, lambda d, r, rate, b, delta: (d + b * r).max())(
+                slope_distortion, slope_rate, rate, beta, delta
+            )
         ),
-        Misconception(
-            "stationarity_summed",
-            "Slopes of opposite sign cancel in a sum: stationarity must hold for every "
-            "parameter, so take the largest size.",
+        "stationarity_summed": lambda slope_distortion, slope_rate, rate, beta, delta: (
             _kkt_but(
                 STATIONARITY, lambda d, r, rate, b, delta: (d + b * r).sum().abs()
-            ),
+            )(slope_distortion, slope_rate, rate, beta, delta)
         ),
-        Misconception(
-            "sizes_first",
-            "You added the sizes of the slopes. They have to cancel: add first, then "
-            "take sizes.",
-            _kkt_but(
-                STATIONARITY,
-                lambda d, r, rate, b, delta: (d.abs() + b * r.abs()).abs().max(),
-            ),
+        "sizes_first": lambda slope_distortion, slope_rate, rate, beta, delta: _kkt_but(
+            STATIONARITY,
+            lambda d, r, rate, b, delta: (d.abs() + b * r.abs()).abs().max(),
+        )(slope_distortion, slope_rate, rate, beta, delta),
+        "stationarity_norm": lambda slope_distortion, slope_rate, rate, beta, delta: (
+            _kkt_but(STATIONARITY, lambda d, r, rate, b, delta: (d + b * r).norm())(
+                slope_distortion, slope_rate, rate, beta, delta
+            )
         ),
-        Misconception(
-            "stationarity_norm",
-            "This is the length of the vector of slopes. The task asks for the largest "
-            "single size, so that a residual means the same for any number of weights.",
-            _kkt_but(STATIONARITY, lambda d, r, rate, b, delta: (d + b * r).norm()),
-        ),
-        Misconception(
-            "stationarity_averaged",
-            "A mean hides one parameter whose slope is far from 0 behind many at rest: "
-            "take the largest size.",
+        "stationarity_averaged": lambda slope_distortion, slope_rate, rate, beta, delta: (
             _kkt_but(
                 STATIONARITY, lambda d, r, rate, b, delta: (d + b * r).abs().mean()
-            ),
+            )(slope_distortion, slope_rate, rate, beta, delta)
         ),
-        Misconception(
-            "sizes_summed",
-            "You added up the sizes over the parameters. The task asks for the largest "
-            "one, so that a residual means the same for any number of weights.",
+        "sizes_summed": lambda slope_distortion, slope_rate, rate, beta, delta: (
             _kkt_but(
                 STATIONARITY, lambda d, r, rate, b, delta: (d + b * r).abs().sum()
-            ),
+            )(slope_distortion, slope_rate, rate, beta, delta)
         ),
-        Misconception(
-            "dual_is_beta",
-            "The third number is β itself. Dual feasibility is β ≥ 0: its residual is "
-            "what is missing to 0, max(0, −β).",
-            _kkt_but(DUAL, lambda d, r, rate, b, delta: b),
+        "dual_is_beta": lambda slope_distortion, slope_rate, rate, beta, delta: (
+            _kkt_but(DUAL, lambda d, r, rate, b, delta: b)(
+                slope_distortion, slope_rate, rate, beta, delta
+            )
         ),
-        Misconception(
-            "dual_size",
-            "|β| calls a positive price a fault. Only a negative β breaks β ≥ 0: "
-            "max(0, −β).",
-            _kkt_but(DUAL, lambda d, r, rate, b, delta: abs(b)),
+        "dual_size": lambda slope_distortion, slope_rate, rate, beta, delta: _kkt_but(
+            DUAL, lambda d, r, rate, b, delta: abs(b)
+        )(slope_distortion, slope_rate, rate, beta, delta),
+        "slackness_without_delta": lambda slope_distortion, slope_rate, rate, beta, delta: (
+            _kkt_but(SLACKNESS, lambda d, r, rate, b, delta: abs(b * rate))(
+                slope_distortion, slope_rate, rate, beta, delta
+            )
         ),
-        Misconception(
-            "slackness_without_delta",
-            "Slackness compares the rate with δ: β (rate − δ), not β · rate.",
-            _kkt_but(SLACKNESS, lambda d, r, rate, b, delta: abs(b * rate)),
-        ),
-    ),  # fmt: skip
-    hints=(
-        "One number for each condition, in the order of the text. Which of them are "
-        "equations, and which are inequalities?",
-        "An inequality that holds has the residual 0: max(0, rate − δ), max(0, −β).",
-        "An equation's residual is a size: the largest |slope of distortion + β · "
-        "slope of rate|, and |β (rate − δ)|.",
-    ),
+    },
 )
 
 
@@ -488,30 +374,6 @@ def _right_level(variances: Tensor, delta: float) -> float:
     return _level_of(variances, delta, _used(variances, delta))
 
 
-def _all_active(variances: Tensor, sigma2: float, delta: float) -> float:
-    return _level_of(variances, delta, len(variances)) / sigma2
-
-
-def _first_only(variances: Tensor, sigma2: float, delta: float) -> float:
-    return _level_of(variances, delta, 1) / sigma2
-
-
-def _without_half(variances: Tensor, sigma2: float, delta: float) -> float:
-    return _right_level(variances, delta / 2) / sigma2
-
-
-def _the_level(variances: Tensor, sigma2: float, delta: float) -> float:
-    return _right_level(variances, delta)
-
-
-def _times_sigma2(variances: Tensor, sigma2: float, delta: float) -> float:
-    return _right_level(variances, delta) * sigma2
-
-
-def _by_sigma(variances: Tensor, sigma2: float, delta: float) -> float:
-    return _right_level(variances, delta) / math.sqrt(sigma2)
-
-
 def _one_too_many(variances: Tensor, sigma2: float, delta: float) -> float:
     used = _used(variances, delta) + 1
     return _level_of(variances, delta, used) / sigma2
@@ -522,128 +384,56 @@ def _not_divided(variances: Tensor, sigma2: float, delta: float) -> float:
     return math.exp(float(variances[:used].log().sum()) - 2 * delta) / sigma2
 
 
-def _delta_each(variances: Tensor, sigma2: float, delta: float) -> float:
-    return _right_level(variances, delta * _used(variances, delta)) / sigma2
-
-
-def _log_returned(variances: Tensor, sigma2: float, delta: float) -> float:
-    return math.log(_right_level(variances, delta) / sigma2)
-
-
-def _sign_of_delta(variances: Tensor, sigma2: float, delta: float) -> float:
-    return _right_level(variances, -delta) / sigma2
-
-
 def _arithmetic(variances: Tensor, sigma2: float, delta: float) -> float:
     used = _used(variances, delta)
     return float(variances[:used].mean()) * math.exp(-2 * delta / used) / sigma2
 
 
-def _base_two(variances: Tensor, sigma2: float, delta: float) -> float:
-    return _right_level(variances, delta * math.log(2)) / sigma2
-
-
-def _inverse(variances: Tensor, sigma2: float, delta: float) -> float:
-    return sigma2 / _right_level(variances, delta)
-
-
-BETA_FOR_RATE = Exercise(
-    name="beta_for_rate",
-    title="the β that spends exactly δ nats",
-    reference=beta_for_rate,
-    returns="β, a number",
-    probes=_worlds,
+BETA_FOR_RATE = declare(
+    WORDS["beta_for_rate"],
+    beta_for_rate,
+    _worlds,
     criteria=(
         agrees("β from δ, with some latents idle", 3.0),
         Criterion("and with every latent active", 1.0, _everything_used),
         Criterion("only the product βσ² matters", 1.0, _only_the_product_counts),
     ),
-    misconceptions=(
-        Misconception(
-            "all_active",
-            "All directions were taken to be active. Where λ lies below the level, "
-            "½ log λ/(βσ²) is negative and its latent is idle: leave it out, and solve "
-            "again.",
-            _all_active,
+    mistakes={
+        "all_active": lambda variances, sigma2, delta: (
+            _level_of(variances, delta, len(variances)) / sigma2
         ),
-        Misconception(
-            "first_only",
-            "Only the first direction spends here. Others may lie above the level too.",
-            _first_only,
+        "first_only": lambda variances, sigma2, delta: (
+            _level_of(variances, delta, 1) / sigma2
         ),
-        Misconception(
-            "without_half",
-            "The ½ of ½ log λ/(βσ²) was lost: the sum of logarithms is 2δ.",
-            _without_half,
+        "without_half": lambda variances, sigma2, delta: (
+            _right_level(variances, delta / 2) / sigma2
         ),
-        Misconception(
-            "the_level",
-            "This is the level βσ²: divide it by σ².",
-            _the_level,
+        "the_level": lambda variances, delta: _right_level(variances, delta),
+        "times_sigma2": lambda variances, sigma2, delta: (
+            _right_level(variances, delta) * sigma2
         ),
-        Misconception(
-            "times_sigma2",
-            "The level is βσ², so β is the level *divided* by σ².",
-            _times_sigma2,
+        "by_sigma": lambda variances, sigma2, delta: (
+            _right_level(variances, delta) / math.sqrt(sigma2)
         ),
-        Misconception(
-            "by_sigma",
-            "You divided by σ. The argument is σ², and so is the divisor.",
-            _by_sigma,
+        "one_too_many": _one_too_many,
+        "not_divided": _not_divided,
+        "delta_each": lambda variances, sigma2, delta: (
+            _right_level(variances, delta * _used(variances, delta)) / sigma2
         ),
-        Misconception(
-            "one_too_many",
-            "One direction too many is counted as active: its variance lies below the "
-            "level that comes out.",
-            _one_too_many,
+        "log_returned": lambda variances, sigma2, delta: math.log(
+            _right_level(variances, delta) / sigma2
         ),
-        Misconception(
-            "not_divided",
-            "With j active directions the level appears j times in the sum: divide by "
-            "j before you exponentiate.",
-            _not_divided,
+        "sign_of_delta": lambda variances, sigma2, delta: (
+            _right_level(variances, -delta) / sigma2
         ),
-        Misconception(
-            "delta_each",
-            "δ is the budget of all latents together, not of each one.",
-            _delta_each,
+        "arithmetic": _arithmetic,
+        "base_two": lambda variances, sigma2, delta: (
+            _right_level(variances, delta * math.log(2)) / sigma2
         ),
-        Misconception(
-            "log_returned",
-            "This is log β: exponentiate the logarithm of the level first.",
-            _log_returned,
+        "inverse": lambda variances, sigma2, delta: (
+            sigma2 / _right_level(variances, delta)
         ),
-        Misconception(
-            "sign_of_delta",
-            "The sign of δ is turned round: spending more nats needs a *lower* level, "
-            "so 2δ is subtracted from the sum of logarithms.",
-            _sign_of_delta,
-        ),
-        Misconception(
-            "arithmetic",
-            "You averaged the variances and then took the logarithm. The rates add "
-            "logarithms: average log λ, which gives their geometric mean.",
-            _arithmetic,
-        ),
-        Misconception(
-            "base_two",
-            "These are logarithms to base 2, so δ was spent in bits. The course counts "
-            "in nats: natural logarithms.",
-            _base_two,
-        ),
-        Misconception(
-            "inverse",
-            "This is 1/β: a larger budget δ must make the price β smaller.",
-            _inverse,
-        ),
-    ),
-    hints=(
-        "If you knew how many directions, j, are active, the sum of their rates would "
-        "be one equation for one unknown, the level βσ².",
-        "½ Σ_{i ≤ j} log λ_i − (j/2) log level = δ. Solve for the level.",
-        "Try j = 1, 2, …: right is the first j whose level is at least λ_{j+1} (or "
-        "j = K). Then β = level / sigma2.",
-    ),
+    },
 )
 
 EXERCISES = (DUAL_STEP, KKT, BETA_FOR_RATE)

@@ -20,8 +20,12 @@ from course_utils.exercises.base import (
     normal,
     rows_stand_alone,
 )
+from course_utils.exercises.declare import declare, words_beside
 from course_utils.metrics import leakage
 from course_utils.objectives import gaussian_kl
+
+WORDS = words_beside(__file__)
+
 
 LOG_2PI = math.log(2 * math.pi)
 
@@ -304,121 +308,60 @@ def _order_of_classes(trial: Trial) -> None:
     )
 
 
-UNLABELLED_BOUND = Exercise(
-    name="unlabelled_bound",
-    title="sum the label out",
-    reference=unlabelled_bound,
-    returns="(N,) bounds on log p(x)",
-    probes=_bounds,
+UNLABELLED_BOUND = declare(
+    WORDS["unlabelled_bound"],
+    unlabelled_bound,
+    _bounds,
     criteria=(
         agrees("Σ_y q(y|x) (ELBO(x, y) − log q(y|x))", 3.0),
         Criterion("the best q(y|x) closes the gap of y", 1.0, _best_q_reaches_the_sum),
         Criterion("no class is special", 1.0, _order_of_classes),
     ),
-    misconceptions=(
-        Misconception(
-            "argmax",
-            "You took the likeliest class only. It is not known: sum over all classes, "
-            "each with its weight q(y|x).",
-            lambda e, q: e.gather(1, q.argmax(1, keepdim=True))[:, 0],
+    mistakes={
+        "argmax": lambda joint_elbo, log_q_y: joint_elbo.gather(
+            1, log_q_y.argmax(1, keepdim=True)
+        )[:, 0],
+        "argmax_with_entropy": lambda joint_elbo, log_q_y: (
+            joint_elbo.gather(1, log_q_y.argmax(1, keepdim=True))[:, 0]
+            - (log_q_y.exp() * log_q_y).sum(1)
         ),
-        Misconception(
-            "argmax_with_entropy",
-            "The entropy is right, the ELBO is that of the likeliest class only. Weigh "
-            "the ELBOs of all classes by q(y|x).",
-            lambda e, q: (
-                e.gather(1, q.argmax(1, keepdim=True))[:, 0] - (q.exp() * q).sum(1)
-            ),
+        "no_entropy": lambda joint_elbo, log_q_y: (log_q_y.exp() * joint_elbo).sum(1),
+        "entropy_sign": lambda joint_elbo, log_q_y: (
+            log_q_y.exp() * (joint_elbo + log_q_y)
+        ).sum(1),
+        "not_weighted": lambda joint_elbo, log_q_y: (joint_elbo - log_q_y).sum(1),
+        "mean_over_classes": lambda joint_elbo, log_q_y: (joint_elbo - log_q_y).mean(1),
+        "weighted_mean": lambda joint_elbo, log_q_y: (
+            log_q_y.exp() * (joint_elbo - log_q_y)
+        ).mean(1),
+        "log_of_mean": lambda joint_elbo: joint_elbo.logsumexp(1),
+        "log_of_mean_likelihood": lambda joint_elbo, log_q_y: (
+            joint_elbo + log_q_y
+        ).logsumexp(1),
+        "prior_twice": lambda joint_elbo, log_q_y: (
+            (log_q_y.exp() * (joint_elbo - log_q_y)).sum(1)
+            - math.log(joint_elbo.shape[1])
         ),
-        Misconception(
-            "no_entropy",
-            "The entropy of q(y|x) is missing: −log q(y|x) belongs inside the sum. "
-            "Without it the best q is all on one class.",
-            lambda e, q: (q.exp() * e).sum(1),
+        "kl_to_uniform_added": lambda joint_elbo, log_q_y: (
+            (log_q_y.exp() * (joint_elbo - log_q_y)).sum(1)
+            + math.log(joint_elbo.shape[1])
         ),
-        Misconception(
-            "entropy_sign",
-            "The entropy has the wrong sign: subtract log q(y|x), which is negative, "
-            "so the entropy is added.",
-            lambda e, q: (q.exp() * (e + q)).sum(1),
+        "log_weights": lambda joint_elbo, log_q_y: (
+            log_q_y * (joint_elbo - log_q_y)
+        ).sum(1),
+        "softmax_twice": lambda joint_elbo, log_q_y: (
+            log_q_y.exp().softmax(1) * (joint_elbo - log_q_y.exp().log_softmax(1))
+        ).sum(1),
+        "negative": lambda joint_elbo, log_q_y: (
+            -(log_q_y.exp() * (joint_elbo - log_q_y)).sum(1)
         ),
-        Misconception(
-            "not_weighted",
-            "The weights q(y|x) are missing: this is a plain sum over the classes.",
-            lambda e, q: (e - q).sum(1),
-        ),
-        Misconception(
-            "mean_over_classes",
-            "This is the plain average over classes. Weigh each class by q(y|x).",
-            lambda e, q: (e - q).mean(1),
-        ),
-        Misconception(
-            "weighted_mean",
-            "You divided by the number of classes once more: Σ q(y|x) = 1 already "
-            "makes it an average.",
-            lambda e, q: (q.exp() * (e - q)).mean(1),
-        ),
-        Misconception(
-            "log_of_mean",
-            "This is log Σ_y q(y|x) exp(ELBO − log q) = log Σ_y exp ELBO: the "
-            "logarithm of the average. The bound averages logarithms, and q drops out "
-            "of yours.",
-            lambda e, q: e.logsumexp(1),
-        ),
-        Misconception(
-            "log_of_mean_likelihood",
-            "This is log Σ_y q(y|x) exp ELBO(x, y). q(y|x) is not the prior of y: it "
-            "must be divided out inside the logarithm, and the logarithm stands inside "
-            "the sum.",
-            lambda e, q: (e + q).logsumexp(1),
-        ),
-        Misconception(
-            "prior_twice",
-            "log p(y) is in the ELBO of log p(x, y) already; you subtracted log C once "
-            "more.",
-            lambda e, q: (q.exp() * (e - q)).sum(1) - math.log(e.shape[1]),
-        ),
-        Misconception(
-            "kl_to_uniform_added",
-            "You took log p(y) out again: + log C. It belongs to the bound, and is in "
-            "the ELBO of log p(x, y).",
-            lambda e, q: (q.exp() * (e - q)).sum(1) + math.log(e.shape[1]),
-        ),
-        Misconception(
-            "log_weights",
-            "You weighed by log q(y|x). The weights are probabilities: exp(log_q_y).",
-            lambda e, q: (q * (e - q)).sum(1),
-        ),
-        Misconception(
-            "softmax_twice",
-            "You normalised probabilities as if they were logits: log_q_y is a "
-            "logarithm already, so q = exp(log_q_y), not softmax of q.",
-            lambda e, q: (q.exp().softmax(1) * (e - q.exp().log_softmax(1))).sum(1),
-        ),
-        Misconception(
-            "negative",
-            "This is the negative of the bound. As a loss you would minimise that; the "
-            "task asks for the bound on log p(x).",
-            lambda e, q: -(q.exp() * (e - q)).sum(1),
-        ),
-        Misconception(
-            "weights_lost_in_log",
-            "This is log Σ_y exp(ELBO − log q): the weights q(y|x) are missing, and "
-            "the logarithm belongs inside the sum.",
-            lambda e, q: (e - q).logsumexp(1),
-        ),
-        Misconception(
-            "sum_over_batch",
-            "The sum over classes is over dim 1. Yours runs over the examples.",
-            lambda e, q: (q.exp() * (e - q)).sum(0),
-        ),
-    ),
-    hints=(
-        "It is Jensen's bound for the sum over y, with q(y|x) as the proposal.",
-        "For each class: its weight q(y|x) = exp(log_q_y), times (joint_elbo − "
-        "log_q_y).",
-        "(log_q_y.exp() * (joint_elbo − log_q_y)).sum(dim=1)",
-    ),
+        "weights_lost_in_log": lambda joint_elbo, log_q_y: (
+            joint_elbo - log_q_y
+        ).logsumexp(1),
+        "sum_over_batch": lambda joint_elbo, log_q_y: (
+            log_q_y.exp() * (joint_elbo - log_q_y)
+        ).sum(0),
+    },
 )
 
 
@@ -479,121 +422,48 @@ def _right(lp: Tensor, y: Tensor) -> Tensor:
     return lp.gather(1, y[:, None])[:, 0]
 
 
-LEAKED_NATS = Exercise(
-    name="leaked_nats",
-    title="leakage in nats",
-    reference=leaked_nats,
-    returns="a number, in nats",
-    probes=_probe_outputs,
+LEAKED_NATS = declare(
+    WORDS["leaked_nats"],
+    leaked_nats,
+    _probe_outputs,
     criteria=(
         agrees("H(y) − cross-entropy", 3.0),
         Criterion("0 for a blind probe, H(y) for a perfect one", 1.0, _knows_nothing),
         Criterion("below 0 for one that is wrong", 1.0, _may_be_negative),
     ),
-    misconceptions=(
-        Misconception(
-            "sign",
-            "The sign is turned round: it is H(y) minus the cross-entropy, so that a "
-            "good probe gives a positive number.",
-            lambda lp, y: -_entropy(y) - _right(lp, y).mean(),
+    mistakes={
+        "sign": lambda log_probs, y: -_entropy(y) - _right(log_probs, y).mean(),
+        "added": lambda log_probs, y: _entropy(y) - _right(log_probs, y).mean(),
+        "uniform_entropy": lambda log_probs, y: (
+            math.log(log_probs.shape[1]) + _right(log_probs, y).mean()
         ),
-        Misconception(
-            "added",
-            "You added the cross-entropy to H(y). What y still costs when z is known "
-            "is *subtracted*.",
-            lambda lp, y: _entropy(y) - _right(lp, y).mean(),
+        "no_entropy": lambda log_probs, y: _right(log_probs, y).mean(),
+        "cross_entropy": lambda log_probs, y: -_right(log_probs, y).mean(),
+        "bits": lambda log_probs, y: (
+            (_entropy(y) + _right(log_probs, y).mean()) / math.log(2)
         ),
-        Misconception(
-            "uniform_entropy",
-            "log C is the entropy of *even* classes. Take the shares of the labels "
-            "given: then a blind probe leaks 0.",
-            lambda lp, y: math.log(lp.shape[1]) + _right(lp, y).mean(),
+        "log_of_mean": lambda log_probs, y: (
+            _entropy(y) + _right(log_probs, y).exp().mean().log()
         ),
-        Misconception(
-            "no_entropy",
-            "This is minus the cross-entropy alone. Add H(y): what y costs when "
-            "nothing is known.",
-            lambda lp, y: _right(lp, y).mean(),
+        "best_class": lambda log_probs, y: _entropy(y) + log_probs.max(1).values.mean(),
+        "own_entropy": lambda log_probs, y: (
+            _entropy(y) + (log_probs.exp() * log_probs).sum(1).mean()
         ),
-        Misconception(
-            "cross_entropy",
-            "This is the cross-entropy, which a good probe makes small. The leak is "
-            "H(y) minus it.",
-            lambda lp, y: -_right(lp, y).mean(),
+        "mean_over_classes": lambda log_probs, y: _entropy(y) + log_probs.mean(),
+        "summed": lambda log_probs, y: _entropy(y) + _right(log_probs, y).sum(),
+        "probabilities": lambda log_probs, y: (
+            _entropy(y) + _right(log_probs, y).exp().mean()
         ),
-        Misconception(
-            "bits",
-            "These are bits (log to base 2). The course counts in nats.",
-            lambda lp, y: (_entropy(y) + _right(lp, y).mean()) / math.log(2),
+        "clamped": lambda log_probs, y: (
+            _entropy(y) + _right(log_probs, y).mean()
+        ).clamp(min=0),
+        "relative": lambda log_probs, y: 1 + _right(log_probs, y).mean() / _entropy(y),
+        "counts_not_shares": lambda log_probs, y: (
+            _right(log_probs, y).mean()
+            - torch.special.xlogy(*[torch.bincount(y).double()] * 2).sum()
         ),
-        Misconception(
-            "log_of_mean",
-            "You averaged probabilities and took the logarithm after. The "
-            "cross-entropy averages logarithms.",
-            lambda lp, y: _entropy(y) + _right(lp, y).exp().mean().log(),
-        ),
-        Misconception(
-            "best_class",
-            "You scored the class that the probe likes best. Score the *true* class, "
-            "y.",
-            lambda lp, y: _entropy(y) + lp.max(1).values.mean(),
-        ),
-        Misconception(
-            "own_entropy",
-            "You used the probe's own entropy, how sure it *feels*. A probe that is "
-            "sure and wrong would leak much: score the true class.",
-            lambda lp, y: _entropy(y) + (lp.exp() * lp).sum(1).mean(),
-        ),
-        Misconception(
-            "mean_over_classes",
-            "You averaged over all classes as well. Only the true class of each "
-            "example counts.",
-            lambda lp, y: _entropy(y) + lp.mean(),
-        ),
-        Misconception(
-            "summed",
-            "You summed over the examples. Take their mean.",
-            lambda lp, y: _entropy(y) + _right(lp, y).sum(),
-        ),
-        Misconception(
-            "probabilities",
-            "You averaged probabilities and left out the logarithm.",
-            lambda lp, y: _entropy(y) + _right(lp, y).exp().mean(),
-        ),
-        Misconception(
-            "clamped",
-            "You cut negative values off. A probe can be worse than none, and hiding "
-            "it biases the mean over probes upwards.",
-            lambda lp, y: (_entropy(y) + _right(lp, y).mean()).clamp(min=0),
-        ),
-        Misconception(
-            "relative",
-            "This is the share of H(y) that leaks. The task asks for nats: do not "
-            "divide by H(y).",
-            lambda lp, y: 1 + _right(lp, y).mean() / _entropy(y),
-        ),
-        Misconception(
-            "counts_not_shares",
-            "H(y) was computed from counts. Divide them by N: shares add up to 1.",
-            lambda lp, y: (
-                _right(lp, y).mean()
-                - torch.special.xlogy(*[torch.bincount(y).double()] * 2).sum()
-            ),
-        ),
-        Misconception(
-            "accuracy",
-            "This is the accuracy, a share. The task asks for nats.",
-            lambda lp, y: (lp.argmax(1) == y).double().mean(),
-        ),
-    ),
-    hints=(
-        "What does y cost in nats if nothing is known? And if the probe's "
-        "probabilities are known?",
-        "H(y) = −Σ share · log share, with shares from torch.bincount(y) / N. The "
-        "cross-entropy is the mean of −log_probs at the true class.",
-        "log_probs[torch.arange(N), y] picks the true classes. Return H(y) + their "
-        "mean.",
-    ),
+        "accuracy": lambda log_probs, y: (log_probs.argmax(1) == y).double().mean(),
+    },
 )
 
 EXERCISES = (CONDITIONAL_TERMS, UNLABELLED_BOUND, LEAKED_NATS)
