@@ -19,10 +19,10 @@ test: setup ## run every test and every lesson
 	@tools/test.sh
 
 notebooks: setup ## execute the lessons in place (one of them with LESSON=03)
-	@$(PY) -m course_utils.authoring execute $(LESSON)
+	@$(PY) -m tools.lessons execute $(LESSON)
 
 workbook: setup ## make or refresh the learner's copies in workbook/
-	@$(PY) -m course_utils.authoring workbook
+	@$(PY) -m tools.lessons workbook
 
 sweeps: setup ## train what is missing of the sweeps that lessons load (WORKERS=2)
 	@$(PY) tools/sweeps.py $(WORKERS)

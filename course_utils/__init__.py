@@ -1,8 +1,9 @@
-"""What the lessons import: small modules, one idea each, in the order data flows.
+"""What the lessons import: a room for each kind of thing, one idea a module.
 
-``data`` → ``models`` → ``objectives``, ``oracles`` → ``training`` → ``metrics`` →
-``plots``, ``widgets`` → ``exercises``, ``check`` → ``authoring``. A later room imports
-an earlier one, never the reverse. Importing the package loads none of them.
+``objectives``, ``data``, ``oracles`` → ``models`` → ``training``, ``metrics``,
+``linter`` → ``experiments``, ``plots``, ``widgets`` → ``pictures``; ``grading`` →
+``exercises`` → ``check``. A later room imports an earlier one, never the reverse.
+Importing the package loads none of them.
 """
 
 __version__ = "0.1.0"

@@ -17,8 +17,6 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional
 
-from course_utils.models import kept_above
-
 LEAST_SIGMA = 0.01  # of pixels in [0, 1]: a little over two of 256 grey levels
 
 
@@ -85,9 +83,35 @@ def gaussian_kl(mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
     >>> gaussian_kl(torch.tensor([[3.0, 4.0]]), torch.zeros(1, 2))
     tensor([12.5000])
     """
+    return gaussian_kl_terms(mu, logvar).sum(1)
+
+
+def gaussian_kl_terms(mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
+    """KL(N(mu_k, exp(logvar_k)) ‖ N(0, 1)) of each latent: the summands of the rate.
+
+    Parameters
+    ----------
+    mu, logvar
+        Mean and log σ², both (N, K).
+
+    Returns
+    -------
+    Tensor
+        (N, K), in nats, each at least 0 up to rounding.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or are not (N, K).
+
+    Examples
+    --------
+    >>> gaussian_kl_terms(torch.tensor([[3.0, 4.0]]), torch.zeros(1, 2))
+    tensor([[4.5000, 8.0000]])
+    """
     _check_latents(mu=mu, logvar=logvar)
     # expm1(v) − v keeps its digits where v is near 0; exp(v) − v − 1 cancels.
-    return 0.5 * (mu**2 + torch.expm1(logvar) - logvar).sum(1)
+    return 0.5 * (mu**2 + torch.expm1(logvar) - logvar)
 
 
 def gaussian_kl_pair(
@@ -239,6 +263,20 @@ def gaussian_log_prob(
         raise ValueError("x holds NaN or infinite values; expected finite data")
     square = (x - mean) ** 2 * torch.exp(-logvar)
     return -0.5 * (square + logvar + math.log(2 * math.pi)).sum(-1)
+
+
+def kept_above(raw: torch.Tensor, least: float) -> torch.Tensor:
+    """Bend any numbers smoothly so that they stay above the least one.
+
+    ``least + softplus(raw − least)``: its slope is between 0 and 1, and far above
+    ``least`` it is ``raw`` itself.
+
+    Examples
+    --------
+    >>> kept_above(torch.tensor([-5.0, 0.0, 5.0]), least=0.0)
+    tensor([0.0067, 0.6931, 5.0067])
+    """
+    return least + torch.logaddexp(raw - least, torch.zeros_like(raw))
 
 
 def bounded_logvar(raw: torch.Tensor, least_sigma: float = LEAST_SIGMA) -> torch.Tensor:

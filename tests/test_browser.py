@@ -122,7 +122,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """JupyterLab on a fresh workbook, started by the script of `make lab`."""
     folder = tmp_path_factory.mktemp("browser")
     workbook = folder / "workbook"
-    build = [sys.executable, "-m", "course_utils.authoring", "workbook"]
+    build = [sys.executable, "-m", "tools.lessons", "workbook"]
     subprocess.run([*build, "--target", str(workbook)], cwd=ROOT, check=True)
     widget_notebook(workbook / "widgets.ipynb")
     # All cells in the page, not only those in sight, so that the test can look at them.

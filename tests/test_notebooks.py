@@ -5,17 +5,17 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from course_utils.authoring.cells import solution_lines, squeezed
-from course_utils.authoring.execute import run
-from course_utils.authoring.normalise import dumps
-from course_utils.authoring.structure import (
+from tools.lessons.cells import solution_lines, squeezed
+from tools.lessons.execute import run
+from tools.lessons.normalise import dumps
+from tools.lessons.rules import (
     RULES,
     described_figures,
     images_in_html,
     links,
     no_errors,
 )
-from course_utils.authoring.workbook import leaks, learner_copy
+from tools.lessons.workbook import leaks, learner_copy
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 PATHS = sorted(FOLDER.glob("*.ipynb"))

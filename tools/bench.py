@@ -34,9 +34,9 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from course_utils import downloads
 from course_utils.data import Split
-from course_utils.models import VAE
+from course_utils.data import mnist as downloads
+from course_utils.models import VAE, elbo_loss
 from course_utils.objectives import (
     bernoulli_log_prob,
     elbo,
@@ -44,7 +44,7 @@ from course_utils.objectives import (
     gaussian_log_prob,
     iwae_bound,
 )
-from course_utils.training import History, elbo_loss, fit
+from course_utils.training import History, fit
 
 ROOT = Path(__file__).resolve().parent.parent
 HIDDEN, K, BATCH, RATE = 400, 20, 128, 1e-3

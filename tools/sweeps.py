@@ -2,8 +2,8 @@
 
 import sys
 
-from course_utils import few_labels
-from course_utils.sweeps import SWEEPS, Entry, run
+from course_utils.experiments import few_labels
+from course_utils.experiments.sweeps import SWEEPS, Entry, run
 
 
 def main(workers: int) -> None:

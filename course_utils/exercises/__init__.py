@@ -10,7 +10,7 @@ import functools
 import importlib
 import pkgutil
 
-from course_utils.exercises.base import Exercise
+from course_utils.grading.exercise import Exercise
 
 __all__ = ["Exercise", "all_exercises", "find"]
 

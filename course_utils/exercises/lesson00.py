@@ -5,20 +5,16 @@ from __future__ import annotations
 import torch
 
 from course_utils import objectives
-from course_utils.exercises.base import (
-    Arguments,
-    Criterion,
-    Refused,
-    Trial,
-    agrees,
-    difference,
-)
-from course_utils.exercises.declare import declare, words_beside
+from course_utils.grading.criteria import agrees
+from course_utils.grading.declare import declare, words_beside
+from course_utils.grading.exercise import Arguments, Criterion
+from course_utils.grading.trial import Refused, Trial
+from course_utils.grading.values import difference
 
 WORDS = words_beside(__file__)
 
 
-def _probes(generator: torch.Generator) -> list[Arguments]:
+def _inputs(generator: torch.Generator) -> list[Arguments]:
     def draw(N: int, D: int) -> Arguments:
         return tuple(
             torch.randn(N, D, generator=generator, dtype=torch.float64)
@@ -29,7 +25,7 @@ def _probes(generator: torch.Generator) -> list[Arguments]:
 
 
 def _perfect(trial: Trial) -> None:
-    x, x_hat = trial.probes()[0]
+    x, x_hat = trial.inputs()[0]
     if not float(trial.call(x, x_hat)) > 0:
         raise Refused("for x_hat ≠ x the error must be positive.")
     zero = torch.zeros((), dtype=x.dtype)
@@ -37,7 +33,7 @@ def _perfect(trial: Trial) -> None:
 
 
 def _repeated(trial: Trial) -> None:
-    (x, x_hat), (other, other_hat) = trial.probes()
+    (x, x_hat), (other, other_hat) = trial.inputs()
     once, twice = trial.call(x, x_hat), trial.call(x.repeat(2, 1), x_hat.repeat(2, 1))
     if difference(once, trial.call(other, other_hat)) < 1e-6:
         raise Refused("the same value for different data: it must depend on them.")
@@ -48,7 +44,7 @@ def _repeated(trial: Trial) -> None:
 SQUARED_ERROR = declare(
     WORDS["squared_error"],
     objectives.squared_error,
-    _probes,
+    _inputs,
     criteria=(
         agrees("sums the squared differences over the D pixels", 3.0),
         Criterion("is a mean over the batch", 1.0, _repeated),

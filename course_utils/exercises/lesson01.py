@@ -6,18 +6,11 @@ import math
 
 import torch
 
-from course_utils.exercises.base import (
-    Arguments,
-    Criterion,
-    Refused,
-    Trial,
-    agrees,
-    as_float,
-    difference,
-    normal,
-    rows_stand_alone,
-)
-from course_utils.exercises.declare import declare, words_beside
+from course_utils.grading.criteria import agrees, normal, rows_stand_alone
+from course_utils.grading.declare import declare, words_beside
+from course_utils.grading.exercise import Arguments, Criterion
+from course_utils.grading.trial import Refused, Trial
+from course_utils.grading.values import as_float, difference
 from course_utils.metrics import subspaces
 from course_utils.oracles import pca
 
@@ -43,7 +36,7 @@ def _descending(cov: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 # --- pca_reconstruct ----------------------------------------------------------------
 
 
-def _reconstruct_probes(generator: torch.Generator) -> list[Arguments]:
+def _reconstruct_inputs(generator: torch.Generator) -> list[Arguments]:
     def draw(N: int, D: int, K: int) -> Arguments:
         x = normal(generator, N, D) + 2.0
         return x, 1.0 + normal(generator, D), _covariance(generator, D), K
@@ -52,7 +45,7 @@ def _reconstruct_probes(generator: torch.Generator) -> list[Arguments]:
 
 
 def _is_projection(trial: Trial) -> None:
-    x, mean, cov, K = trial.probes()[0]
+    x, mean, cov, K = trial.inputs()[0]
     once = trial.call(x, mean, cov, K)
     rank = int(torch.linalg.matrix_rank(once - mean, rtol=1e-9))
     if rank != K:
@@ -62,7 +55,7 @@ def _is_projection(trial: Trial) -> None:
 
 
 def _all_components(trial: Trial) -> None:
-    x, mean, cov, K = trial.probes()[0]
+    x, mean, cov, K = trial.inputs()[0]
     if difference(trial.call(x, mean, cov, K), x) < 1e-6:
         raise Refused("with K < D something must be lost.")
     whole = trial.call(x, mean, cov, len(cov))
@@ -158,7 +151,7 @@ def _axes_of_the_batch(
 PCA_RECONSTRUCT = declare(
     WORDS["pca_reconstruct"],
     pca.pca_reconstruct,
-    _reconstruct_probes,
+    _reconstruct_inputs,
     criteria=(
         agrees("projects onto the K leading eigenvectors", 3.0),
         Criterion(
@@ -189,13 +182,13 @@ PCA_RECONSTRUCT = declare(
 # --- optimal_loss -------------------------------------------------------------------
 
 
-def _loss_probes(generator: torch.Generator) -> list[Arguments]:
+def _loss_inputs(generator: torch.Generator) -> list[Arguments]:
     sizes = ((7, 3), (10, 4), (8, 3), (9, 5), (6, 4), (11, 5))
     return [(_covariance(generator, D), K) for D, K in sizes]
 
 
 def _nothing_left(trial: Trial) -> None:
-    cov, _ = trial.probes()[0]
+    cov, _ = trial.inputs()[0]
     if not float(trial.call(cov, len(cov) - 1)) > 0:
         raise Refused("with K = D − 1 the loss must be positive.")
     zero = torch.zeros((), dtype=cov.dtype)
@@ -214,7 +207,7 @@ def _measured(trial: Trial) -> None:
 OPTIMAL_LOSS = declare(
     WORDS["optimal_loss"],
     pca.optimal_loss,
-    _loss_probes,
+    _loss_inputs,
     criteria=(
         agrees("is the sum of the D − K smallest eigenvalues", 3.0),
         Criterion("equals the error of PCA measured on data", 1.0, _measured),
@@ -257,7 +250,7 @@ OPTIMAL_LOSS = declare(
 # --- largest_angle ------------------------------------------------------------------
 
 
-def _angle_probes(generator: torch.Generator) -> list[Arguments]:
+def _angle_inputs(generator: torch.Generator) -> list[Arguments]:
     def draw(D: int, K: int) -> Arguments:
         return 0.3 * normal(generator, D, K), 0.3 * normal(generator, D, K)
 
@@ -265,7 +258,7 @@ def _angle_probes(generator: torch.Generator) -> list[Arguments]:
 
 
 def _mixing_is_harmless(trial: Trial) -> None:
-    A, B = trial.probes()[0]
+    A, B = trial.inputs()[0]
     if float(trial.call(A, B)) == 0:
         raise Refused("the angle between two random subspaces is not 0.")
     mix = _orthogonal(trial.generator, 3) + 0.5 * torch.eye(3, dtype=A.dtype)
@@ -289,11 +282,11 @@ def _known_angle(trial: Trial) -> None:
 
 def _same_subspace(trial: Trial) -> None:
     """Look at many pairs: rounding makes some cosines exceed 1."""
-    A, B = trial.probes()[0]
+    A, B = trial.inputs()[0]
     if not float(trial.call(A, B)) > 1e-6:
         raise Refused("two different subspaces: the angle must be more than 0.")
     for _ in range(60):
-        A, _ = trial.probes()[0]
+        A, _ = trial.inputs()[0]
         turn = 2 * _orthogonal(trial.generator, 3)
         got = as_float(trial.raw(A.clone(), A @ turn))
         if math.isnan(got):
@@ -319,7 +312,7 @@ def _columns_scaled(A: torch.Tensor) -> torch.Tensor:
 LARGEST_ANGLE = declare(
     WORDS["largest_angle"],
     subspaces.largest_principal_angle,
-    _angle_probes,
+    _angle_inputs,
     criteria=(
         agrees("is the largest principal angle, in radians", 3.0),
         Criterion("is 0 for two bases of one subspace only", 1.0, _same_subspace),
@@ -359,7 +352,7 @@ LARGEST_ANGLE = declare(
 # --- mix_code -----------------------------------------------------------------------
 
 
-def _mix_probes(generator: torch.Generator) -> list[Arguments]:
+def _mix_inputs(generator: torch.Generator) -> list[Arguments]:
     def draw(D: int, K: int) -> Arguments:
         mix = _orthogonal(generator, K) + 0.5 * torch.eye(K, dtype=torch.float64)
         return normal(generator, K, D), normal(generator, D, K), mix
@@ -374,7 +367,7 @@ def _mixed(
 
 
 def _same_reconstruction(trial: Trial) -> None:
-    encoder, decoder, A = trial.probes()[0]
+    encoder, decoder, A = trial.inputs()[0]
     new_encoder, new_decoder = trial.call(encoder, decoder, A)
     trial.expect_close(
         new_decoder @ new_encoder,
@@ -385,7 +378,7 @@ def _same_reconstruction(trial: Trial) -> None:
 
 
 def _code_is_mixed(trial: Trial) -> None:
-    encoder, decoder, A = trial.probes()[0]
+    encoder, decoder, A = trial.inputs()[0]
     x = normal(trial.generator, 5, encoder.shape[1])
     new_encoder, _ = trial.call(encoder, decoder, A)
     trial.expect_close(x @ new_encoder.T, x @ encoder.T @ A.T, "the new code A z")
@@ -394,7 +387,7 @@ def _code_is_mixed(trial: Trial) -> None:
 MIX_CODE = declare(
     WORDS["mix_code"],
     _mixed,
-    _mix_probes,
+    _mix_inputs,
     criteria=(
         agrees("returns A F and G A⁻¹", 3.0),
         Criterion("leaves every reconstruction as it was", 1.0, _same_reconstruction),

@@ -6,23 +6,17 @@ import math
 
 import torch
 
-from course_utils.exercises.base import (
-    Arguments,
-    Criterion,
-    Refused,
-    Trial,
-    agrees,
-    normal,
-    rows_stand_alone,
-)
-from course_utils.exercises.declare import declare, words_beside
+from course_utils.grading.criteria import agrees, normal, rows_stand_alone
+from course_utils.grading.declare import declare, words_beside
+from course_utils.grading.exercise import Arguments, Criterion
+from course_utils.grading.trial import Refused, Trial
 from course_utils.metrics import images
 from course_utils.oracles import mixture2d, wiener
 
 WORDS = words_beside(__file__)
 
 
-# The probes are float64, but torch.eye(D) and torch.tensor(sigma) are float32 unless
+# The inputs are float64, but torch.eye(D) and torch.tensor(sigma) are float32 unless
 # one asks: right answers come with rounding of up to 1e-7.
 TOLERANCE = 1e-6
 
@@ -47,7 +41,7 @@ def _identity(cov: torch.Tensor) -> torch.Tensor:
 # --- wiener_filter ------------------------------------------------------------------
 
 
-def _wiener_probes(generator: torch.Generator) -> list[Arguments]:
+def _wiener_inputs(generator: torch.Generator) -> list[Arguments]:
     return [
         (_covariance(generator, D), _between(generator, *sigma))
         for D, sigma in ((5, (0.3, 0.8)), (8, (1.2, 2.0)))
@@ -56,7 +50,7 @@ def _wiener_probes(generator: torch.Generator) -> list[Arguments]:
 
 def _best(trial: Trial) -> None:
     """At the minimum the loss has no slope, whatever formula led there."""
-    cov, sigma = trial.probes()[0]
+    cov, sigma = trial.inputs()[0]
     A = trial.call(cov, sigma).detach().clone().requires_grad_()
     loss = wiener.linear_denoising_loss(A, cov, sigma)
     slope = float(torch.autograd.grad(loss, A)[0].abs().max())
@@ -68,7 +62,7 @@ def _best(trial: Trial) -> None:
 
 
 def _shrinks_axis_by_axis(trial: Trial) -> None:
-    cov, sigma = trial.probes()[0]
+    cov, sigma = trial.inputs()[0]
     values, axes = torch.linalg.eigh(cov)
     got = axes.T @ trial.call(cov, sigma) @ axes
     want = torch.diag(values / (values + sigma**2))
@@ -83,7 +77,7 @@ def _eigenvectors_transposed(cov: torch.Tensor, sigma: float) -> torch.Tensor:
 WIENER_FILTER = declare(
     WORDS["wiener_filter"],
     wiener.wiener_filter,
-    _wiener_probes,
+    _wiener_inputs,
     criteria=(
         agrees("is Σ(Σ + σ²I)⁻¹", 2.0),
         Criterion("is where the loss has no slope", 1.0, _best),
@@ -127,7 +121,7 @@ WIENER_FILTER = declare(
 # --- psnr ---------------------------------------------------------------------------
 
 
-def _psnr_probes(generator: torch.Generator) -> list[Arguments]:
+def _psnr_inputs(generator: torch.Generator) -> list[Arguments]:
     def draw(N: int, D: int, peak: float) -> Arguments:
         x = 0.9 * torch.rand(N, D, generator=generator, dtype=torch.float64)
         scale = 0.02 + 0.2 * torch.rand(N, 1, generator=generator, dtype=torch.float64)
@@ -137,7 +131,7 @@ def _psnr_probes(generator: torch.Generator) -> list[Arguments]:
 
 
 def _ten_decibels(trial: Trial) -> None:
-    x, x_hat, peak = trial.probes()[0]
+    x, x_hat, peak = trial.inputs()[0]
     closer = x + (x_hat - x) / math.sqrt(10)
     gain = trial.call(x, closer, peak) - trial.call(x, x_hat, peak)
     trial.expect_close(
@@ -149,7 +143,7 @@ def _ten_decibels(trial: Trial) -> None:
 
 
 def _unit_free(trial: Trial) -> None:
-    x, x_hat, peak = trial.probes()[0]
+    x, x_hat, peak = trial.inputs()[0]
     trial.expect_close(
         trial.call(255 * x, 255 * x_hat, 255 * peak),
         trial.call(x, x_hat, peak),
@@ -165,7 +159,7 @@ def _error(x: torch.Tensor, x_hat: torch.Tensor) -> torch.Tensor:
 PSNR = declare(
     WORDS["psnr"],
     images.psnr,
-    _psnr_probes,
+    _psnr_inputs,
     criteria=(
         agrees("is 10 log₁₀(peak² / mean squared error)", 2.0),
         Criterion("rises by 10 dB for a tenth of the error", 1.0, _ten_decibels),
@@ -221,7 +215,7 @@ PSNR = declare(
 # --- inpaint_gaussian ---------------------------------------------------------------
 
 
-def _inpaint_probes(generator: torch.Generator) -> list[Arguments]:
+def _inpaint_inputs(generator: torch.Generator) -> list[Arguments]:
     def draw(N: int, D: int, missing: int) -> Arguments:
         seen = torch.ones(D, dtype=torch.bool)
         seen[torch.randperm(D, generator=generator)[:missing]] = False
@@ -232,7 +226,7 @@ def _inpaint_probes(generator: torch.Generator) -> list[Arguments]:
 
 
 def _blind_to_the_hole(trial: Trial) -> None:
-    x, seen, mean, cov = trial.probes()[0]
+    x, seen, mean, cov = trial.inputs()[0]
     other = torch.where(seen, x, x + 5 * normal(trial.generator, *x.shape))
     trial.expect_close(
         trial.call(other, seen, mean, cov),
@@ -242,14 +236,14 @@ def _blind_to_the_hole(trial: Trial) -> None:
 
 
 def _keeps_what_is_seen(trial: Trial) -> None:
-    x, seen, mean, cov = trial.probes()[0]
+    x, seen, mean, cov = trial.inputs()[0]
     got = trial.call(x, seen, mean, cov)
     trial.expect_close(got[:, seen], x[:, seen], "the seen dimensions must stay")
 
 
 def _is_the_regression(trial: Trial) -> None:
     """Compare with a least-squares fit on data, not with the formula."""
-    _, seen, _, _ = trial.probes()[0]
+    _, seen, _, _ = trial.inputs()[0]
     D = len(seen)
     x = 1.0 + normal(trial.generator, 60, D) @ normal(trial.generator, D, D)
     centred = x - x.mean(0)
@@ -282,7 +276,7 @@ def _precision_sign(
 INPAINT_GAUSSIAN = declare(
     WORDS["inpaint_gaussian"],
     wiener.conditional_mean,
-    _inpaint_probes,
+    _inpaint_inputs,
     criteria=(
         agrees("fills in μ_m + Σ_ms Σ_ss⁻¹(x_s − μ_s)", 2.0),
         Criterion("leaves the seen dimensions as they are", 1.0, _keeps_what_is_seen),
@@ -339,7 +333,7 @@ INPAINT_GAUSSIAN = declare(
 # --- smoothed_score -----------------------------------------------------------------
 
 
-def _score_probes(generator: torch.Generator) -> list[Arguments]:
+def _score_inputs(generator: torch.Generator) -> list[Arguments]:
     def draw(Q: int, N: int, D: int) -> Arguments:
         x = 1.5 * normal(generator, Q, D)
         return x, normal(generator, N, D), _between(generator, 0.6, 1.4)
@@ -348,7 +342,7 @@ def _score_probes(generator: torch.Generator) -> list[Arguments]:
 
 
 def _gradient_of_log_density(trial: Trial) -> None:
-    x, data, sigma = trial.probes()[0]
+    x, data, sigma = trial.inputs()[0]
     at = x.clone().requires_grad_()
     square = ((at[:, None] - data) ** 2).sum(2)
     log_density = torch.logsumexp(-square / (2 * sigma**2), 1).sum()
@@ -357,7 +351,7 @@ def _gradient_of_log_density(trial: Trial) -> None:
 
 
 def _one_point(trial: Trial) -> None:
-    x, data, sigma = trial.probes()[0]
+    x, data, sigma = trial.inputs()[0]
     want = (data[:1] - x) / sigma**2
     got = trial.call(x, data[:1], sigma)
     trial.expect_close(got, want, "with a single data point")
@@ -393,7 +387,7 @@ def _one_sum_for_all(x: torch.Tensor, data: torch.Tensor, sigma: float) -> torch
 SMOOTHED_SCORE = declare(
     WORDS["smoothed_score"],
     mixture2d.smoothed_score,
-    _score_probes,
+    _score_inputs,
     criteria=(
         agrees("is (r(x) − x)/σ² with the best denoiser r", 2.0),
         Criterion(

@@ -7,17 +7,13 @@ import math
 import torch
 from torch import Tensor
 
-from course_utils.exercises.base import (
-    Arguments,
-    Criterion,
-    Refused,
-    Trial,
-    difference,
-    normal,
-    rows_stand_alone,
-)
-from course_utils.exercises.declare import declare, words_beside
-from course_utils.metrics.holes import nearest_two, whiten, wilson_interval
+from course_utils.grading.criteria import normal, rows_stand_alone
+from course_utils.grading.declare import declare, words_beside
+from course_utils.grading.exercise import Arguments, Criterion
+from course_utils.grading.trial import Refused, Trial
+from course_utils.grading.values import difference
+from course_utils.metrics.holes import nearest_two, whiten
+from course_utils.metrics.intervals import wilson_interval
 
 WORDS = words_beside(__file__)
 
@@ -52,7 +48,7 @@ def _gram(arguments: Arguments, white: Tensor) -> Tensor:
 
 
 def _mean_is_zero(trial: Trial) -> None:
-    for (codes,) in trial.probes():
+    for (codes,) in trial.inputs():
         mean = trial.call(codes).mean(0)
         if mean.abs().max() > 1e-8:
             raise Refused(
@@ -65,7 +61,7 @@ def _covariance(white: Tensor, correction: int) -> Tensor:
 
 
 def _covariance_is_identity(trial: Trial) -> None:
-    for (codes,) in trial.probes():
+    for (codes,) in trial.inputs():
         white = trial.call(codes)
         eye = torch.eye(codes.shape[1], dtype=codes.dtype)
         # Dividing by N and by N - 1 are both fair: judge by the one that fits better.
@@ -83,7 +79,7 @@ def _covariance_is_identity(trial: Trial) -> None:
 
 
 def _is_affine(trial: Trial) -> None:
-    for arguments in trial.probes():
+    for arguments in trial.inputs():
         got = _gram(arguments, trial.call(*arguments))
         want = _gram(arguments, trial.reference(*arguments))
         if difference(got, want) > 1e-8:
@@ -191,7 +187,7 @@ def _part(place: int, what: str) -> Criterion:
     )
 
     def test(trial: Trial) -> None:
-        for arguments in trial.probes():
+        for arguments in trial.inputs():
             got, want = trial.call(*arguments), trial.reference(*arguments)
             trial.expect_close(got[place], want[place], what)
 
@@ -344,7 +340,7 @@ def _counts(generator: torch.Generator) -> list[Arguments]:
 
 def _agrees_at(text: str, places: tuple[int, ...]) -> Criterion:
     def test(trial: Trial) -> None:
-        for place, (k, n, c) in enumerate(trial.probes()):
+        for place, (k, n, c) in enumerate(trial.inputs()):
             if place % 4 in places:
                 got, want = trial.call(k, n, c), trial.reference(k, n, c)
                 trial.expect_close(got, want, f"{k} of {n} at c = {c:.3f}")
@@ -353,7 +349,7 @@ def _agrees_at(text: str, places: tuple[int, ...]) -> Criterion:
 
 
 def _ends_solve_the_equation(trial: Trial) -> None:
-    for k, n, c in trial.probes():
+    for k, n, c in trial.inputs():
         for p in trial.call(k, n, c):
             p = float(p)
             gap = abs((k / n - p) ** 2 - c**2 * p * (1 - p) / n)

@@ -10,17 +10,11 @@ from torch import Tensor, logsumexp
 from torch.nn.functional import kl_div
 from torch.special import xlogy
 
-from course_utils.exercises.base import (
-    Arguments,
-    Criterion,
-    Refused,
-    Trial,
-    agrees,
-    as_float,
-    difference,
-    normal,
-)
-from course_utils.exercises.declare import declare, instead, words_beside
+from course_utils.grading.criteria import agrees, normal
+from course_utils.grading.declare import declare, instead, words_beside
+from course_utils.grading.exercise import Arguments, Criterion
+from course_utils.grading.trial import Refused, Trial
+from course_utils.grading.values import as_float, difference
 from course_utils.objectives import gaussian_kl, gaussian_kl_pair, log_mean_exp
 
 Estimate = tuple[Tensor, Tensor]
@@ -35,7 +29,7 @@ def _output(place: int, what: str, text: str, points: float) -> Criterion:
     """Build the criterion that one of two outputs is right."""
 
     def test(trial: Trial) -> None:
-        for arguments in trial.probes()[:2]:
+        for arguments in trial.inputs()[:2]:
             got, want = trial.call(*arguments), trial.reference(*arguments)
             trial.expect_close(got[place], want[place], what)
 
@@ -46,7 +40,7 @@ def _zero_for(same: Callable[..., Arguments], of: str) -> Callable[[Trial], None
     """Build the test that a divergence is 0 for equals and positive for others."""
 
     def test(trial: Trial) -> None:
-        for arguments in trial.probes()[:2]:
+        for arguments in trial.inputs()[:2]:
             equal, other = trial.call(*same(*arguments)), trial.call(*arguments)
             if equal.abs().max() > 1e-8:
                 raise Refused(
@@ -222,13 +216,13 @@ def _gaussians(generator: torch.Generator) -> list[Arguments]:
 
 def _zero_for_equal_gaussians(trial: Trial) -> None:
     _zero_for(lambda mu, logvar, *_: (mu, logvar, mu, logvar), "q")(trial)
-    for mu_q, logvar_q, _, logvar_p in trial.probes():
+    for mu_q, logvar_q, _, logvar_p in trial.inputs():
         if not (trial.call(mu_q, logvar_q, mu_q, logvar_p) > 0).all():
             raise Refused("for two variances the divergence is above 0; yours is not.")
 
 
 def _no_unit(trial: Trial) -> None:
-    for mu_q, logvar_q, mu_p, logvar_p in trial.probes():
+    for mu_q, logvar_q, mu_p, logvar_p in trial.inputs():
         K = mu_q.shape[1]
         scale = 0.3 + 3 * _uniform(trial.generator, K)
         shift = 3 * normal(trial.generator, K)
@@ -332,7 +326,7 @@ def _log_densities(generator: torch.Generator) -> list[Arguments]:
 
 
 def _error_is_right(trial: Trial) -> None:
-    for arguments in trial.probes():
+    for arguments in trial.inputs():
         got = as_float(trial.call(*arguments)[1])
         want = as_float(trial.reference(*arguments)[1])
         count = len(arguments[0])
@@ -345,7 +339,7 @@ def _error_is_right(trial: Trial) -> None:
 
 
 def _shrinks(trial: Trial) -> None:
-    for log_p, log_q in trial.probes():
+    for log_p, log_q in trial.inputs():
         once = trial.call(log_p, log_q)
         often = trial.call(log_p.repeat(16), log_q.repeat(16))
         trial.expect_close(often[0], once[0], "each draw given 16 times, the estimate")

@@ -11,15 +11,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from course_utils.exercises.base import (
-    Arguments,
-    Criterion,
-    Refused,
-    Trial,
-    agrees,
-    normal,
-)
-from course_utils.exercises.declare import declare, words_beside
+from course_utils.grading.criteria import agrees, normal
+from course_utils.grading.declare import declare, words_beside
+from course_utils.grading.exercise import Arguments, Criterion
+from course_utils.grading.trial import Refused, Trial
 from course_utils.objectives import gaussian_kl
 from course_utils.oracles.linear_gaussian import LinearGaussian
 
@@ -71,7 +66,7 @@ def _one_of(text: str, points: float, place: int, what: str) -> Criterion:
     """Build the criterion that one of the two values returned is right."""
 
     def test(trial: Trial) -> None:
-        for arguments in trial.probes():
+        for arguments in trial.inputs():
             got, want = trial.call(*arguments), trial.reference(*arguments)
             trial.expect_close(got[place], want[place], what)
 
@@ -86,7 +81,7 @@ def _rows_alone(rows: Callable[[Arguments, slice], Arguments]) -> Criterion:
         return [part for part in parts if isinstance(part, Tensor)]
 
     def test(trial: Trial) -> None:
-        for arguments in trial.probes():
+        for arguments in trial.inputs():
             whole = first(trial.call(*arguments))
             for once, again in zip(whole, first(trial.call(*arguments)), strict=True):
                 trial.expect_close(
@@ -180,7 +175,7 @@ def _ones_for_identity(x: Tensor, W: Tensor, b: Tensor, sigma: float) -> Pair:
 
 def _mode_condition(trial: Trial) -> None:
     """Ask for the peak of the joint density: its gradient in z vanishes there."""
-    for x, W, b, sigma in trial.probes():
+    for x, W, b, sigma in trial.inputs():
         mean, cov = trial.call(x, W, b, sigma)
         pull = (x - b - mean @ W.T) @ W / sigma**2 - mean  # gradient of log p(x, z)
         if pull.abs().max() > 1e-6 * (1 + mean.abs().max()):
@@ -253,7 +248,7 @@ def _kl(mu: Tensor, logvar: Tensor, *, half: float = 0.5, one: float = 1.0) -> T
 
 
 def _zero_only_at_the_prior(trial: Trial) -> None:
-    for mu, logvar in trial.probes():
+    for mu, logvar in trial.inputs():
         zero = torch.zeros_like(mu)
         trial.expect_close(
             trial.call(zero, zero), torch.zeros(len(mu), dtype=mu.dtype), "q = prior"
@@ -270,7 +265,7 @@ def _zero_only_at_the_prior(trial: Trial) -> None:
 
 
 def _adds_over_latents(trial: Trial) -> None:
-    for mu, logvar in trial.probes():
+    for mu, logvar in trial.inputs():
         left = trial.call(mu[:, :1], logvar[:, :1])
         right = trial.call(mu[:, 1:], logvar[:, 1:])
         whole = trial.call(mu, logvar)
@@ -490,7 +485,7 @@ def _averaged_over_data(
 
 def _identity_holds(trial: Trial) -> None:
     """−distortion − rate must lie below log p(x) by exactly the gap."""
-    for arguments in trial.probes():
+    for arguments in trial.inputs():
         x, W, b, sigma, mu, logvar = arguments
         world = LinearGaussian(W, b, sigma)
         distortion, rate = trial.call(*arguments)
@@ -738,7 +733,7 @@ def _mean_log_density(x: Tensor, W: Tensor, b: Tensor, sigma: float) -> float:
 
 
 def _log_density_rises(trial: Trial) -> None:
-    for x, W, b, sigma in trial.probes():
+    for x, W, b, sigma in trial.inputs():
         new_W, new_sigma = trial.call(x, W, b, sigma)
         new_sigma = float(new_sigma)
         if not 0 < new_sigma < math.inf:

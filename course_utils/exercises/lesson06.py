@@ -10,17 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from course_utils.exercises.base import (
-    Arguments,
-    Criterion,
-    Refused,
-    Trial,
-    agrees,
-    copied,
-    normal,
-    rows_stand_alone,
-)
-from course_utils.exercises.declare import declare, words_beside
+from course_utils.grading.criteria import agrees, normal, rows_stand_alone
+from course_utils.grading.declare import declare, words_beside
+from course_utils.grading.exercise import Arguments, Criterion
+from course_utils.grading.trial import Refused, Trial, copied
 
 WORDS = words_beside(__file__)
 
@@ -50,7 +43,7 @@ def _gradient_flows(names: tuple[str, str]) -> Criterion:
     """
 
     def test(trial: Trial) -> None:
-        for arguments in trial.probes():
+        for arguments in trial.inputs():
             want = trial.reference(*arguments)
             weight = normal(trial.generator, *want.shape)
             got = _gradients(trial.raw, arguments, weight, names)
@@ -113,7 +106,7 @@ def _each_example_alone(dims: tuple[int, ...], out_dim: int) -> Criterion:
     """Build the criterion that an answer depends on its own example only."""
 
     def test(trial: Trial) -> None:
-        for arguments in trial.probes():
+        for arguments in trial.inputs():
             whole = trial.call(*arguments)
             parts = whole if isinstance(whole, tuple | list) else (whole,)
             for index in (slice(0, 1), slice(1, 3)):
@@ -136,7 +129,7 @@ def _each_example_alone(dims: tuple[int, ...], out_dim: int) -> Criterion:
 
 def _constant_f_leaves_the_score(trial: Trial) -> None:
     """With f = 1 and noise in pairs ±eps the mean of the score of mu is exactly 0."""
-    for _, z, mu, logvar in trial.probes():
+    for _, z, mu, logvar in trial.inputs():
         pairs = torch.cat([z, 2 * mu - z])
         ones = torch.ones(pairs.shape[:2], dtype=z.dtype)
         g_mu, _ = trial.call(ones, pairs, mu, logvar)
@@ -149,7 +142,7 @@ def _constant_f_leaves_the_score(trial: Trial) -> None:
 
 def _part(place: int, what: str, points: float) -> Criterion:
     def test(trial: Trial) -> None:
-        for arguments in trial.probes():
+        for arguments in trial.inputs():
             got, want = trial.call(*arguments), trial.reference(*arguments)
             trial.expect_close(got[place], want[place], what)
 
@@ -293,7 +286,7 @@ def _parameters(generator: torch.Generator) -> list[Arguments]:
 
 
 def _own_noise(trial: Trial) -> None:
-    for arguments in trial.probes():
+    for arguments in trial.inputs():
         first, second = trial.call(*arguments), trial.call(*arguments)
         if not torch.equal(first, second):
             raise Refused(
@@ -361,7 +354,7 @@ def _values(generator: torch.Generator) -> list[Arguments]:
 
 
 def _blind_to_its_own(trial: Trial) -> None:
-    for (f_values,) in trial.probes():
+    for (f_values,) in trial.inputs():
         before = trial.call(f_values)
         changed = f_values.clone()
         changed[0] += 10.0
@@ -374,7 +367,7 @@ def _blind_to_its_own(trial: Trial) -> None:
 
 
 def _shift(trial: Trial) -> None:
-    for (f_values,) in trial.probes():
+    for (f_values,) in trial.inputs():
         trial.expect_close(
             trial.call(f_values + 5.0),
             trial.call(f_values) + 5.0,
@@ -435,7 +428,7 @@ def _roots(generator: torch.Generator) -> list[Arguments]:
 
 def _columns(trial: Trial) -> None:
     """Require the covariance L Lᵀ: unit vectors as noise give the columns of L."""
-    for mu, L, _ in trial.probes():
+    for mu, L, _ in trial.inputs():
         K = mu.shape[1]
         units = torch.eye(K, dtype=mu.dtype)[:, None].expand(K, *mu.shape).clone()
         away = trial.call(mu, L, units) - mu  # (K, batch, K)

@@ -9,18 +9,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from course_utils import objectives, plots
-from course_utils.exercises.base import (
-    Arguments,
-    Criterion,
-    Refused,
-    Trial,
-    agrees,
-    as_float,
-    between,
-    normal,
-    rows_stand_alone,
-)
-from course_utils.exercises.declare import declare, words_beside
+from course_utils.grading.criteria import agrees, between, normal, rows_stand_alone
+from course_utils.grading.declare import declare, words_beside
+from course_utils.grading.exercise import Arguments, Criterion
+from course_utils.grading.trial import Refused, Trial
+from course_utils.grading.values import as_float
 
 WORDS = words_beside(__file__)
 
@@ -34,7 +27,7 @@ def _own_row(points: float, batched: tuple[int, ...]) -> Criterion:
     alone = rows_stand_alone(batched=batched)
 
     def test(trial: Trial) -> None:
-        for arguments in trial.probes():
+        for arguments in trial.inputs():
             got = trial.call(*arguments)
             for part in got if isinstance(got, tuple | list) else (got,):
                 if part.max() - part.min() < 1e-9:
@@ -67,7 +60,7 @@ def negative_elbo(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair
 
 def _part(place: int, text: str, points: float) -> Criterion:
     def test(trial: Trial) -> None:
-        for arguments in trial.probes():
+        for arguments in trial.inputs():
             got, want = trial.call(*arguments), trial.reference(*arguments)
             trial.expect_close(got[place], want[place], text)
 
@@ -241,7 +234,7 @@ def _middles(n: int) -> Tensor:
 
 
 def _equal_mass(trial: Trial) -> None:
-    for (n,) in trial.probes():
+    for (n,) in trial.inputs():
         got = trial.call(n)
         for axis in (0, 1):
             values = got[:, axis].sort().values.reshape(n, n)
@@ -250,7 +243,7 @@ def _equal_mass(trial: Trial) -> None:
 
 
 def _reading_order(trial: Trial) -> None:
-    for (n,) in trial.probes():
+    for (n,) in trial.inputs():
         z = trial.call(n).reshape(n, n, 2)
         right = z[0, 1:, 0] > z[0, :-1, 0]
         down = z[1:, 0, 1] < z[:-1, 0, 1]
@@ -335,7 +328,7 @@ def gaussian_log_prob(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
 
 
 def _integrates_to_one(trial: Trial) -> None:
-    for _, _, logvar in trial.probes():
+    for _, _, logvar in trial.inputs():
         sigma = float(torch.exp(0.5 * logvar))
         x = torch.linspace(-12, 12, 4001, dtype=torch.float64)[:, None] * sigma
         density = trial.call(x, torch.zeros_like(x), logvar).exp()
@@ -440,7 +433,7 @@ def effective_beta(a: float, b: float, sigma2: float) -> float:
 
 
 def _scale_free(trial: Trial) -> None:
-    for a, b, sigma2 in trial.probes():
+    for a, b, sigma2 in trial.inputs():
         once = as_float(trial.call(a, b, sigma2))
         trial.expect_close(as_float(trial.call(10 * a, 10 * b, sigma2)), once)
         if abs(as_float(trial.call(a, 2 * b, sigma2)) - 2 * once) > 1e-6 * abs(once):
@@ -450,7 +443,7 @@ def _scale_free(trial: Trial) -> None:
 
 
 def _own_loss(trial: Trial) -> None:
-    for _, beta, sigma2 in trial.probes():
+    for _, beta, sigma2 in trial.inputs():
         got = trial.call(1 / (2 * sigma2), beta, sigma2)
         trial.expect_close(
             as_float(got), beta, "the loss is already −log p(x|z) + β · KL"

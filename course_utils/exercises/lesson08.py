@@ -7,16 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from course_utils.exercises.base import (
-    Arguments,
-    Criterion,
-    Refused,
-    Trial,
-    agrees,
-    between,
-    normal,
-)
-from course_utils.exercises.declare import declare, words_beside
+from course_utils.grading.criteria import agrees, between, normal
+from course_utils.grading.declare import declare, words_beside
+from course_utils.grading.exercise import Arguments, Criterion
+from course_utils.grading.trial import Refused, Trial
 from course_utils.objectives import gaussian_kl, iwae_bound
 
 WORDS = words_beside(__file__)
@@ -35,13 +29,13 @@ def _weights(generator: torch.Generator) -> list[Arguments]:
 
 
 def _stays_finite(trial: Trial) -> None:
-    _, (log_weights,) = trial.probes()
+    _, (log_weights,) = trial.inputs()
     got, want = trial.call(log_weights), trial.reference(log_weights)
     trial.expect_close(got, want, "with log-weights near -900 or 900")
 
 
 def _columns_stand_alone(trial: Trial) -> None:
-    for (log_weights,) in trial.probes():
+    for (log_weights,) in trial.inputs():
         whole = trial.call(log_weights)
         for index in (slice(0, 1), slice(1, 3)):
             trial.expect_close(
@@ -120,7 +114,7 @@ def _posteriors(generator: torch.Generator) -> list[Arguments]:
 
 
 def _zero_at_the_prior(trial: Trial) -> None:
-    for mu, logvar in trial.probes():
+    for mu, logvar in trial.inputs():
         mu[:, 1], logvar[:, 1] = 0, 0  # a collapsed unit
         units = trial.call(mu, logvar)
         if abs(float(units[1])) > 1e-9:
@@ -133,7 +127,7 @@ def _zero_at_the_prior(trial: Trial) -> None:
 
 
 def _adds_up_to_the_rate(trial: Trial) -> None:
-    for mu, logvar in trial.probes():
+    for mu, logvar in trial.inputs():
         total = trial.call(mu, logvar).sum()
         trial.expect_close(total, gaussian_kl(mu, logvar).mean(), "summed over units")
 
@@ -207,7 +201,7 @@ def _spectra(generator: torch.Generator) -> list[Arguments]:
 
 
 def _idle_below(trial: Trial) -> None:
-    for values, beta, sigma2 in trial.probes():
+    for values, beta, sigma2 in trial.inputs():
         rates = trial.call(values, beta, sigma2)
         for value, rate in zip(values.tolist(), rates.tolist(), strict=True):
             if (value > beta * sigma2) != (rate > 1e-12) or rate < -1e-12:
@@ -218,7 +212,7 @@ def _idle_below(trial: Trial) -> None:
 
 
 def _product_decides(trial: Trial) -> None:
-    for values, beta, sigma2 in trial.probes():
+    for values, beta, sigma2 in trial.inputs():
         trial.expect_close(
             trial.call(values, 2 * beta, sigma2 / 2),
             trial.call(values, beta, sigma2),
@@ -324,7 +318,7 @@ def _kls(generator: torch.Generator) -> list[Arguments]:
 
 
 def _slopes(trial: Trial) -> None:
-    for kl, floor in trial.probes():
+    for kl, floor in trial.inputs():
         trial.call(kl, floor)
         given = kl.clone().requires_grad_()
         answer = trial.raw(given, floor)
@@ -343,7 +337,7 @@ def _slopes(trial: Trial) -> None:
 
 
 def _no_floor(trial: Trial) -> None:
-    for kl, _ in trial.probes():
+    for kl, _ in trial.inputs():
         got = trial.call(kl, 0.0)
         trial.expect_close(got, kl.sum(1).mean(), "with the floor at 0, the plain rate")
 

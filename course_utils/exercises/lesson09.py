@@ -9,15 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_utils.exercises.base import (
-    Arguments,
-    Criterion,
-    Refused,
-    Trial,
-    agrees,
-    between,
-)
-from course_utils.exercises.declare import declare, words_beside
+from course_utils.grading.criteria import agrees, between
+from course_utils.grading.declare import declare, words_beside
+from course_utils.grading.exercise import Arguments, Criterion
+from course_utils.grading.trial import Refused, Trial
 from course_utils.oracles import rate_distortion
 
 WORDS = words_beside(__file__)
@@ -66,20 +61,20 @@ def _inside(generator: torch.Generator) -> list[Arguments]:
 
 
 def _stops_at_zero(trial: Trial) -> None:
-    arguments = trial.probes()[-1]
+    arguments = trial.inputs()[-1]
     got = float(trial.call(*arguments))
     if got != 0.0:
         raise Refused(
             f"with a small β and a rate far below δ the step gives {got:.3g}, expected "
             "exactly 0: β may not become negative, and 0 is allowed."
         )
-    beta, rate, delta, step = trial.probes()[0]
+    beta, rate, delta, step = trial.inputs()[0]
     if float(trial.call(beta, rate, delta, step)) <= beta:
         raise Refused("with a rate above δ, β must rise.")
 
 
 def _rests_at_the_solution(trial: Trial) -> None:
-    beta, _, delta, step = trial.probes()[0]
+    beta, _, delta, step = trial.inputs()[0]
     trial.expect_close(
         trial.call(beta, delta, delta, step), beta, "where the rate is δ, β must rest"
     )
@@ -183,13 +178,13 @@ def _zero_at_a_solution(trial: Trial) -> None:
     # Inactive: the rate is below δ, β is 0, the distortion is at its minimum.
     got = trial.call(0 * slope, slope, 0.5, 0.0, 1.5)
     trial.expect_close(got, (0.0,) * 4, "where the constraint does not bind and β is 0")
-    away = trial.call(*trial.probes()[2])
+    away = trial.call(*trial.inputs()[2])
     if all(float(residual) == 0 for residual in away):
         raise Refused("away from the solution something must differ from 0.")
 
 
 def _never_negative(trial: Trial) -> None:
-    for arguments in trial.probes():
+    for arguments in trial.inputs():
         got = trial.call(*arguments)
         least = min(float(residual) for residual in got)
         if least < 0:
@@ -339,7 +334,7 @@ def _worlds(generator: torch.Generator) -> list[Arguments]:
 
 
 def _everything_used(trial: Trial) -> None:
-    variances, sigma2, _ = trial.probes()[0]
+    variances, sigma2, _ = trial.inputs()[0]
     level = 0.5 * float(variances[-1])
     delta = 0.5 * float((variances / level).log().sum())
     trial.expect_close(
@@ -348,7 +343,7 @@ def _everything_used(trial: Trial) -> None:
 
 
 def _only_the_product_counts(trial: Trial) -> None:
-    variances, sigma2, delta = trial.probes()[1]
+    variances, sigma2, delta = trial.inputs()[1]
     one = float(trial.call(variances, sigma2, delta))
     other = float(trial.call(variances, 2 * sigma2, delta))
     trial.expect_close(

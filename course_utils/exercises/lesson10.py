@@ -7,15 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from course_utils.exercises.base import (
-    Arguments,
-    Criterion,
-    Refused,
-    Trial,
-    agrees,
-    normal,
-)
-from course_utils.exercises.declare import declare, words_beside
+from course_utils.grading.criteria import agrees, normal
+from course_utils.grading.declare import declare, words_beside
+from course_utils.grading.exercise import Arguments, Criterion
+from course_utils.grading.trial import Refused, Trial
 from course_utils.metrics.disentanglement import (
     completeness,
     disentanglement,
@@ -45,7 +40,7 @@ def _tables(generator: torch.Generator) -> list[Arguments]:
 
 
 def _zero_if_independent(trial: Trial) -> None:
-    for (table,) in trial.probes():
+    for (table,) in trial.inputs():
         # Unrelated, but with the margins of a table that is not.
         unrelated = table.sum(1, keepdim=True) * table.sum(0)
         trial.call(table)
@@ -164,7 +159,7 @@ def _informations(generator: torch.Generator) -> list[Arguments]:
 
 
 def _units_have_no_order(trial: Trial) -> None:
-    for information, entropy in trial.probes():
+    for information, entropy in trial.inputs():
         before = trial.call(information, entropy)
         trial.expect_close(
             before,
@@ -178,7 +173,7 @@ def _units_have_no_order(trial: Trial) -> None:
 
 def _one_and_zero(trial: Trial) -> None:
     """1 where one unit tells all of a factor, 0 where two units tell it alike."""
-    for information, entropy in trial.probes():
+    for information, entropy in trial.inputs():
         places = torch.arange(3)
         perfect = torch.zeros_like(information)
         perfect[places, places] = entropy[:3]
@@ -308,7 +303,7 @@ def _importances(generator: torch.Generator) -> list[Arguments]:
 
 def _idle_unit(trial: Trial) -> None:
     """Test that a unit that matters for nothing changes nothing."""
-    (table,), _ = trial.probes()
+    (table,), _ = trial.inputs()
     longer = torch.cat([table[:2], torch.zeros_like(table[:1]), table[2:]])
     trial.expect_close(
         trial.call(longer),
@@ -458,7 +453,7 @@ def _turned(trial: Trial, arguments: Arguments) -> Model:
 
 
 def _same_pictures(trial: Trial) -> None:
-    for arguments in trial.probes():
+    for arguments in trial.inputs():
         W, mean, covariance, _ = arguments
         W_new, mean_new, covariance_new = _turned(trial, arguments)
         trial.expect_close(
@@ -476,7 +471,7 @@ def _same_rate(trial: Trial) -> None:
         trace, logdet = covariance.trace(), torch.logdet(covariance)
         return 0.5 * (trace + (mean**2).sum(1) - len(covariance) - logdet)
 
-    for arguments in trial.probes():
+    for arguments in trial.inputs():
         W, mean, covariance, _ = arguments
         W_new, mean_new, covariance_new = _turned(trial, arguments)
         trial.expect_close(W_new @ W_new.T, W @ W.T, "the covariance of x, W Wᵀ + σ²I")

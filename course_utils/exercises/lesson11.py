@@ -7,21 +7,12 @@ import math
 import torch
 from torch import Tensor
 
-from course_utils import conditional
-from course_utils.exercises.base import (
-    Arguments,
-    Criterion,
-    Exercise,
-    Misconception,
-    Refused,
-    Trial,
-    agrees,
-    between,
-    normal,
-    rows_stand_alone,
-)
-from course_utils.exercises.declare import declare, words_beside
+from course_utils.grading.criteria import agrees, between, normal, rows_stand_alone
+from course_utils.grading.declare import declare, words_beside
+from course_utils.grading.exercise import Arguments, Criterion, Exercise, Misconception
+from course_utils.grading.trial import Refused, Trial
 from course_utils.metrics import leakage
+from course_utils.models import conditional
 from course_utils.objectives import gaussian_kl
 
 WORDS = words_beside(__file__)
@@ -81,7 +72,7 @@ def _worlds(generator: torch.Generator) -> list[Arguments]:
 
 def _part(place: int, text: str, points: float) -> Criterion:
     def test(trial: Trial) -> None:
-        for arguments in trial.probes():
+        for arguments in trial.inputs():
             got = trial.call(*arguments)[place]
             trial.expect_close(got, trial.reference(*arguments)[place])
 
@@ -90,7 +81,7 @@ def _part(place: int, text: str, points: float) -> Criterion:
 
 def _told_the_label(trial: Trial) -> None:
     """Move x and its class mean together: nothing may change."""
-    arguments = list(trial.probes()[0])
+    arguments = list(trial.inputs()[0])
     before = trial.call(*arguments)
     shift = normal(trial.generator, *arguments[5].shape)
     moved = arguments[0] + shift[arguments[1]], arguments[5] + shift
@@ -171,7 +162,7 @@ CONDITIONAL_TERMS = Exercise(
     title="the ELBO of log p(x|y)",
     reference=conditional_terms,
     returns="distortion and rate, each (N,)",
-    probes=_worlds,
+    inputs=_worlds,
     criteria=(
         _part(0, "distortion: −log p(x|y, z) at the drawn z", 2.0),
         _part(1, "rate: KL(q(z|x, y) ‖ p(z))", 1.0),
@@ -285,7 +276,7 @@ def _bounds(generator: torch.Generator) -> list[Arguments]:
 
 
 def _best_q_reaches_the_sum(trial: Trial) -> None:
-    elbos, log_q = trial.probes()[0]
+    elbos, log_q = trial.inputs()[0]
     best = trial.call(elbos, elbos.log_softmax(1))
     trial.expect_close(
         best, elbos.logsumexp(1), "with q(y|x) ∝ exp ELBO(x, y), log Σ exp ELBO"
@@ -295,7 +286,7 @@ def _best_q_reaches_the_sum(trial: Trial) -> None:
 
 
 def _order_of_classes(trial: Trial) -> None:
-    elbos, log_q = trial.probes()[1]
+    elbos, log_q = trial.inputs()[1]
     order = torch.randperm(elbos.shape[1], generator=trial.generator)
     trial.expect_close(
         trial.call(elbos[:, order], log_q[:, order]),
@@ -385,7 +376,7 @@ def _probe_outputs(generator: torch.Generator) -> list[Arguments]:
 
 
 def _knows_nothing(trial: Trial) -> None:
-    _, y = trial.probes()[0]
+    _, y = trial.inputs()[0]
     shares = torch.bincount(y).double() / len(y)
     blind = shares.log().expand(len(y), -1)
     got = float(trial.call(blind, y))
@@ -403,7 +394,7 @@ def _knows_nothing(trial: Trial) -> None:
 
 
 def _may_be_negative(trial: Trial) -> None:
-    log_probs, y = trial.probes()[0]
+    log_probs, y = trial.inputs()[0]
     wrong = log_probs[:, torch.arange(log_probs.shape[1]).roll(1)]
     got = float(trial.call(wrong, y))
     if got >= 0:

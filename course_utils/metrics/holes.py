@@ -9,16 +9,15 @@ Two verdicts on an image, both from distances to the training images:
 An image is *off* when it is far or between. The two limits are quantiles of held-out
 real images, so that real images are called off at a rate that one chooses.
 
-Beside the verdicts stand what a fair comparison of codes needs: whitening, the cycle
-error, straight paths, and the two intervals (over draws: Wilson, 1927; over seeds:
-Student's t).
+Beside the verdicts stands what a fair comparison of codes needs: whitening, the cycle
+error and straight paths.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,11 +26,12 @@ __all__ = [
     "HoleMeter",
     "Whitening",
     "cycle_error",
+    "mixture_draws",
+    "mixture_gain",
     "nearest_two",
-    "seed_interval",
+    "random_pairs",
     "straight_path",
     "whiten",
-    "wilson_interval",
 ]
 
 ROWS_AT_ONCE = 4096  # keeps the table of distances small
@@ -203,6 +203,14 @@ class HoleMeter:
         """Whether each image (N, D) is far or between: (N,) bool."""
         distance, ratio = nearest_two(x, self.reference, self.labels)
         return (distance > self.distance_limit) | (ratio > self.ratio_limit)
+
+    def variety(self, x: Tensor, images: Tensor) -> float:
+        """Share of the data x (N, D) that have one of the images (M, D) near them.
+
+        Near is what is not far: within ``distance_limit``.
+        """
+        nearest = torch.cdist(x, images).min(1).values
+        return (nearest <= self.distance_limit).double().mean().item()
 
 
 # --- codes on one scale -------------------------------------------------------------
@@ -382,99 +390,92 @@ def straight_path(start: Tensor, end: Tensor, steps: int) -> Tensor:
     return (1 - t) * start + t * end
 
 
-# --- intervals ----------------------------------------------------------------------
+# --- draws --------------------------------------------------------------------------
 
 
-def wilson_interval(successes: float, n: float, c: float = 1.96) -> tuple[float, float]:
-    """Wilson's interval for a proportion.
-
-    All p for which the observed share lies within ``c`` standard errors, where the
-    standard error is that of p itself: |k/n - p| <= c sqrt(p (1 - p) / n).
+def random_pairs(
+    labels: Tensor, same: bool, count: int, seed: int, drawn: int
+) -> tuple[Tensor, Tensor]:
+    """Draw pairs of different examples, all of one class or all of two.
 
     Parameters
     ----------
-    successes : float
-        Number of successes k, in [0, n].
-    n : float
-        Number of independent draws, at least 1.
-    c : float
-        Number of standard errors, positive; 1.96 for 95 %.
+    labels : Tensor, (N,)
+    same : bool
+        Whether the two of a pair are of one class.
+    count : int
+        How many pairs are kept: the first that fit.
+    seed : int
+    drawn : int
+        How many pairs are drawn to choose from.
 
     Returns
     -------
-    low, high : float
-        Within [0, 1]; never of width 0.
+    i, j : Tensor, (count,)
+        Places of the examples.
 
     Raises
     ------
     ValueError
-        If a number is out of range.
-
-    References
-    ----------
-    Wilson (1927), "Probable inference, the law of succession, and statistical
-    inference".
+        If fewer than ``count`` of the drawn pairs fit.
 
     Examples
     --------
-    >>> low, high = wilson_interval(0, 20)
-    >>> f"{low:.3f} {high:.3f}"
-    '0.000 0.161'
+    >>> i, j = random_pairs(torch.tensor([0, 0, 1, 1]), True, count=2, seed=0, drawn=50)
+    >>> (i // 2 == j // 2).all().item()
+    True
     """
-    k, n, c = float(successes), float(n), float(c)
-    if not n >= 1 or not 0 <= k <= n:
-        raise ValueError(f"expected 0 <= successes <= n and n >= 1, got {k} and {n}")
-    if not 0 < c < math.inf:
-        raise ValueError(f"c must be positive and finite, got {c}")
-    centre = (k + c**2 / 2) / (n + c**2)
-    half = c * math.sqrt(k * (n - k) / n + c**2 / 4) / (n + c**2)
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
-def seed_interval(
-    values: Sequence[float] | Tensor, level: float = 0.95
-) -> tuple[float, float]:
-    """Mean over seeds and the half-width of Student's t interval.
-
-    Assumes that the seeds are independent and their values roughly normal. It answers
-    how the mean would move with *other seeds*; more draws from one model do not.
-
-    Parameters
-    ----------
-    values : sequence of float, (S,)
-        One number per seed, at least two.
-    level : float
-        Confidence, in (0, 1).
-
-    Returns
-    -------
-    mean, half_width : float
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two values, one is not finite, or ``level`` is out of
-        range.
-
-    Examples
-    --------
-    >>> mean, half = seed_interval([0.1, 0.2, 0.3])
-    >>> f"{mean:.2f} ± {half:.2f}"
-    '0.20 ± 0.25'
-    """
-    numbers = torch.as_tensor(values, dtype=torch.float64)
-    if numbers.ndim != 1 or numbers.numel() < 2:
+    generator = torch.Generator().manual_seed(seed)
+    i, j = torch.randint(len(labels), (2, drawn), generator=generator)
+    fits = ((labels[i] == labels[j]) == same) & (i != j)
+    if int(fits.sum()) < count:
         raise ValueError(
-            f"values must be at least two numbers, one per seed, got shape "
-            f"{tuple(numbers.shape)}"
+            f"{int(fits.sum())} of {drawn} pairs fit; expected at least {count}: draw "
+            "more"
         )
-    if not numbers.isfinite().all():
-        raise ValueError("values must be finite, got NaN or infinity")
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie in (0, 1), got {level}")
-    from scipy.stats import t  # only here: the package stays light to import
+    return i[fits][:count], j[fits][:count]
 
-    count = numbers.numel()
-    quantile = float(t.ppf((1 + level) / 2, count - 1))
-    half_width = quantile * numbers.std().item() / math.sqrt(count)
-    return numbers.mean().item(), half_width
+
+def mixture_draws(mixture: Any, count: int, generator: torch.Generator) -> Tensor:
+    """Draw from scikit-learn's fitted Gaussian mixture, in random order.
+
+    Its own draws come sorted by component, from its own ``random_state``.
+
+    Parameters
+    ----------
+    mixture : sklearn.mixture.GaussianMixture
+        Fitted to codes (N, K).
+    count : int
+    generator : torch.Generator
+        Where the order comes from.
+
+    Returns
+    -------
+    Tensor, (count, K)
+        float32.
+    """
+    drawn, _ = mixture.sample(count)
+    order = torch.randperm(count, generator=generator)
+    return torch.tensor(drawn, dtype=torch.float32)[order]
+
+
+def mixture_gain(mixture: Any, codes: Tensor) -> float:
+    """Mean log-density of codes (N, K) under a mixture minus under N(0, I), in nats.
+
+    Parameters
+    ----------
+    mixture : sklearn.mixture.GaussianMixture
+        Fitted, best to other codes than these.
+    codes : Tensor, (N, K)
+
+    Examples
+    --------
+    >>> from sklearn.mixture import GaussianMixture
+    >>> codes = torch.cat([torch.full((9, 1), -5.0), torch.full((9, 1), 5.0)])
+    >>> mixture = GaussianMixture(2, random_state=0).fit(codes.numpy())
+    >>> mixture_gain(mixture, codes) > 10
+    True
+    """
+    standard = torch.distributions.Normal(0.0, 1.0)
+    normal = standard.log_prob(codes.double()).sum(1).mean()
+    return mixture.score(codes.double().numpy()) - normal.item()

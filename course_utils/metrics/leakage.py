@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from course_utils.metrics.holes import wilson_interval
+from course_utils.metrics.intervals import wilson_interval
 
 __all__ = ["Codes", "Leak", "leaked_nats", "probe"]
 

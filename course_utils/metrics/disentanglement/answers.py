@@ -49,7 +49,7 @@ from course_utils.metrics.disentanglement.fixed_factor import (
 from course_utils.metrics.disentanglement.importances import dci
 from course_utils.metrics.disentanglement.information import mig
 from course_utils.metrics.disentanglement.separability import sap
-from course_utils.metrics.holes import seed_interval
+from course_utils.metrics.intervals import seed_interval
 
 Score = Callable[[Represent, Sequence[int], int], float | Mapping[str, float]]
 

@@ -1,6 +1,0 @@
-"""How lessons are made: normalised, executed, checked, copied for learners.
-
-``normalise`` brings a notebook into its one reviewable form, ``execute`` runs it,
-``structure`` holds the rules every lesson keeps, ``workbook`` makes the learner's copy.
-``python -m course_utils.authoring`` is the command line.
-"""

@@ -1,0 +1,136 @@
+"""Check a learner's function, show what was found, and hand on a version that works.
+
+In a lesson::
+
+    gaussian_kl = check(gaussian_kl)
+    points("gaussian_kl")
+
+`check` returns the learner's function when it passes, else the course's own, and says
+so: every workbook runs to its end. The value of the last line is the score that
+nbgrader reads.
+"""
+
+from __future__ import annotations
+
+import functools
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from course_utils.check import memory
+from course_utils.check.views import Note, ProgressView, ReportView, show
+from course_utils.exercises import find
+from course_utils.grading import limits
+from course_utils.grading.exercise import Exercise
+from course_utils.grading.grade import grade
+
+__all__ = ["check", "hint", "points", "progress"]
+
+_scores: dict[str, float] = {}
+_hints_given: dict[str, int] = {}
+
+
+# --- what the learner calls ---------------------------------------------------------
+
+
+def check(
+    function: Callable[..., Any], *, name: str | None = None, seed: int | None = None
+) -> Callable[..., Any]:
+    """Test a learner's function and show a table of what it does right.
+
+    Parameters
+    ----------
+    function
+        The learner's version; the exercise is found by its name.
+    name
+        Name of the exercise, where the function has another one.
+    seed
+        Seed of the inputs it is tested on; a new one each time by default.
+
+    Returns
+    -------
+    callable
+        ``function`` when it meets every criterion, else the course's own version.
+
+    Raises
+    ------
+    ValueError
+        If ``function`` cannot be called, or no exercise has its name.
+    """
+    if not callable(function):
+        raise ValueError(
+            f"check expects the function itself, without calling it; got {function!r}"
+        )
+    given = getattr(function, "__name__", "")
+    wanted = str(name or getattr(function, "__course_version__", given))
+    exercise = find(wanted)
+    if is_course_version(function, exercise):
+        show(Note(exercise.name, COURSE_VERSION_TEXT))
+        _scores.setdefault(exercise.name, 0.0)
+        return function
+    drawn = secrets.randbelow(2**31) if seed is None else seed
+    report = grade(exercise, function, drawn, limits.within())
+    if not limits.can_limit_time():
+        report = replace(report, notes=(*report.notes, NO_LIMIT_TEXT))
+    _scores[exercise.name] = report.score
+    memory.record(exercise.name, report.status, report.score)
+    show(ReportView(report))
+    return function if report.status == "passed" else course_version(exercise)
+
+
+def points(name: str) -> float:
+    """Return the points of the last check of an exercise, 0 where there was none.
+
+    Examples
+    --------
+    >>> points("squared_error")
+    0.0
+    """
+    find(name)
+    return _scores.get(name, 0.0)
+
+
+def hint(name: str) -> None:
+    """Show the next hint for an exercise; the last one stays once all were given."""
+    exercise = find(name)
+    given = min(_hints_given.get(name, 0) + 1, len(exercise.hints))
+    _hints_given[name] = given
+    left = len(exercise.hints) - given
+    more = f"{left} more" if left else "the last one"
+    show(Note(f"hint {given}, {more}", exercise.hints[given - 1]))
+
+
+def progress() -> None:
+    """Show which exercises are solved, tried, or not yet begun."""
+    show(ProgressView())
+
+
+# --- the course's own version -------------------------------------------------------
+
+COURSE_VERSION_TEXT = (
+    "this is the course's own version, which stepped in after an earlier check. "
+    "Run the cell that defines yours, then this one again."
+)
+
+NO_LIMIT_TEXT = (
+    "here a check has no time limit: interrupt the kernel if it runs for very long."
+)
+
+
+def course_version(exercise: Exercise) -> Callable[..., Any]:
+    """Wrap the reference so that a later check recognises it."""
+
+    @functools.wraps(exercise.reference)
+    def stand_in(*args: Any, **kwargs: Any) -> Any:
+        return exercise.reference(*args, **kwargs)
+
+    stand_in.__name__ = exercise.name
+    stand_in.__course_version__ = exercise.name  # type: ignore[attr-defined]
+    return stand_in
+
+
+def is_course_version(function: Callable[..., Any], exercise: Exercise) -> bool:
+    """Whether a function is the reference itself, wrapped or not."""
+    marked = getattr(function, "__course_version__", None) == exercise.name
+    return marked or function is exercise.reference

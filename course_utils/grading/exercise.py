@@ -1,0 +1,133 @@
+"""What an exercise is made of, and what grading one finds out.
+
+An exercise holds the course's own version of a function (the reference), criteria that
+test a learner's version on freshly drawn inputs, and misconceptions: wrong versions
+that real people write, each with one sentence of diagnosis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+Arguments = tuple[Any, ...]
+
+
+# --- the parts of an exercise -------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Misconception:
+    """A wrong version that a real person would write.
+
+    Parameters
+    ----------
+    name
+        Short identifier, such as ``"mean_not_subtracted"``.
+    diagnosis
+        One or two sentences for the learner: what was done, and what it should be.
+    wrong
+        The wrong version: same arguments as the exercise.
+    """
+
+    name: str
+    diagnosis: str
+    wrong: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One row of the table: what is tested, for how many points, and the test.
+
+    ``test(trial)`` returns nothing when the row is met and raises `Refused` with a
+    plain message when it is not.
+    """
+
+    text: str
+    points: float
+    test: Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A function to write, and everything needed to say what is wrong with a version.
+
+    Parameters
+    ----------
+    name
+        Name of the function; `course_utils.check.check` finds the exercise by it.
+    title
+        What it is about, for the table of progress.
+    reference
+        The course's own version.
+    returns
+        What the function returns, with its shape in words, such as
+        ``"(N, D) reconstruction"``; used in messages.
+    inputs
+        ``inputs(generator) -> list of argument tuples``, freshly drawn. Batch, data and
+        latent sizes must differ from each other, so that a wrong reduction cannot be
+        right by accident.
+    criteria, misconceptions, hints
+        See `Criterion`, `Misconception`; hints go from a nudge to nearly there.
+    fingerprint
+        ``fingerprint(arguments, output)``: what is compared where the right answer is
+        not unique (a basis is known only up to signs, its projection is unique).
+    tolerance
+        Largest difference, relative to the size of the expected answer, that still
+        counts as equal. The inputs are float64; a step in float32, such as a plain
+        ``torch.eye(D)``, should not cost the points.
+    """
+
+    name: str
+    title: str
+    reference: Callable[..., Any]
+    returns: str
+    inputs: Callable[[torch.Generator], list[Arguments]]
+    criteria: tuple[Criterion, ...]
+    misconceptions: tuple[Misconception, ...]
+    hints: tuple[str, ...]
+    fingerprint: Callable[[Arguments, Any], Any] = field(default=lambda args, out: out)
+    tolerance: float = 1e-6
+
+    @property
+    def points(self) -> float:
+        """Points of all criteria together."""
+        return float(sum(criterion.points for criterion in self.criteria))
+
+
+# --- results ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Row:
+    """One criterion's outcome; ``message`` is ``None`` when it was met."""
+
+    text: str
+    earned: float
+    points: float
+    message: str | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything `grade` found out about one function."""
+
+    exercise: str
+    status: str  # "passed", "failed", "not attempted"
+    rows: tuple[Row, ...]
+    misconception: str | None = None
+    diagnosis: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def score(self) -> float:
+        """Points earned."""
+        return float(sum(row.earned for row in self.rows))
+
+    @property
+    def points(self) -> float:
+        """Points that could be earned."""
+        return float(sum(row.points for row in self.rows))

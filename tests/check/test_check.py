@@ -1,0 +1,179 @@
+"""What a learner sees: the table, the diagnosis, hints, points, progress."""
+
+import threading
+
+import pytest
+import torch
+
+from course_utils import check as check_module
+from course_utils.check import check, course_version, hint, memory, points
+from course_utils.check.views import ProgressView, ReportView
+from course_utils.exercises import find
+from course_utils.grading.grade import grade
+
+EXERCISE = find("squared_error")
+
+
+@pytest.fixture(autouse=True)
+def seen(monkeypatch, tmp_path):
+    """Collect what would be displayed; forget earlier checks; use an empty folder."""
+    shown = []
+    monkeypatch.setattr(check_module, "show", shown.append)
+    monkeypatch.setattr(check_module, "_scores", {})
+    monkeypatch.setattr(check_module, "_hints_given", {})
+    monkeypatch.setattr(memory, "_memory", {})
+    monkeypatch.chdir(tmp_path)
+    return shown
+
+
+def right(x, x_hat):
+    return ((x - x_hat) ** 2).sum(1).mean()
+
+
+def as_exercise(function):
+    function.__name__ = "squared_error"
+    return function
+
+
+def test_a_right_answer_is_returned_itself(seen):
+    answer = as_exercise(lambda x, x_hat: right(x, x_hat))
+    assert check(answer) is answer
+    assert points("squared_error") == EXERCISE.points
+    assert "Solved: your version is used" in repr(seen[-1])
+
+
+def test_the_points_are_a_plain_number_for_the_grader():
+    check(as_exercise(lambda x, x_hat: right(x, x_hat)))
+    assert repr(points("squared_error")) == "5.0"
+
+
+def test_a_wrong_answer_is_replaced_and_diagnosed(seen):
+    answer = as_exercise(lambda x, x_hat: ((x - x_hat) ** 2).mean())
+    stand_in = check(answer)
+    x = torch.randn(5, 3)
+    assert stand_in is not answer
+    assert torch.equal(stand_in(x, 0 * x), right(x, 0 * x))
+    assert 0 < points("squared_error") < EXERCISE.points
+    text = repr(seen[-1])
+    assert "You average over the pixels as well" in text
+    assert "✗" in text
+    assert "✓" in text
+    assert "steps in" in text
+    assert 'hint("squared_error")' in text
+    assert "You average over the pixels" in seen[-1]._repr_html_()
+
+
+def test_an_unsolved_stub_is_not_an_error(seen):
+    def squared_error(x, x_hat):
+        raise NotImplementedError
+
+    stand_in = check(squared_error)
+    assert float(stand_in(torch.zeros(2, 3), torch.ones(2, 3))) == 3.0
+    text = repr(seen[-1])
+    assert "Not attempted yet" in text
+    assert "✗" not in text
+    assert points("squared_error") == 0.0
+    assert memory.load() == {}
+
+
+def test_the_stand_in_earns_nothing_when_checked_again(seen):
+    stand_in = check(as_exercise(lambda x, x_hat: x.sum() * 0 + 1))
+    before = points("squared_error")
+    assert check(stand_in) is stand_in
+    assert points("squared_error") == before
+    assert "the course's own version" in repr(seen[-1])
+
+
+def test_the_library_function_is_no_answer(seen):
+    check(EXERCISE.reference)
+    assert points("squared_error") == 0.0
+    assert "the course's own version" in repr(seen[-1])
+
+
+def test_the_stand_in_is_found_by_its_mark():
+    stand_in = course_version(EXERCISE)
+    assert stand_in.__course_version__ == "squared_error"
+    assert stand_in.__name__ == "squared_error"
+
+
+def test_a_call_instead_of_the_function_is_explained():
+    with pytest.raises(ValueError, match="the function itself, without calling it"):
+        check(torch.zeros(()))
+
+
+def test_an_unknown_name_is_answered_with_close_ones():
+    def squared_eror(x, x_hat):
+        return 0.0
+
+    with pytest.raises(ValueError, match="did you mean squared_error"):
+        check(squared_eror)
+
+
+def test_a_lambda_can_be_named():
+    answer = lambda x, x_hat: right(x, x_hat)  # noqa: E731
+    assert check(answer, name="squared_error") is answer
+
+
+def test_the_seed_can_be_chosen(seen):
+    wrong = as_exercise(lambda x, x_hat: ((x - x_hat) ** 2).mean())
+    check(wrong, seed=5)
+    check(wrong, seed=5)
+    check(wrong, seed=6)
+    assert repr(seen[0]) == repr(seen[1]) != repr(seen[2])
+
+
+def test_without_a_seed_the_inputs_are_fresh(seen):
+    wrong = as_exercise(lambda x, x_hat: ((x - x_hat) ** 2).mean())
+    for _ in range(2):
+        check(wrong)
+    assert repr(seen[0]) != repr(seen[1])
+
+
+def test_hints_come_one_after_the_other_and_the_last_stays(seen):
+    for _ in range(len(EXERCISE.hints) + 1):
+        hint("squared_error")
+    texts = [note.text for note in seen]
+    assert texts == [*EXERCISE.hints, EXERCISE.hints[-1]]
+    assert "2 more" in repr(seen[0])
+    assert "the last one" in repr(seen[-1])
+
+
+def test_points_of_an_unchecked_exercise_are_zero_and_of_an_unknown_one_an_error():
+    assert points("squared_error") == 0.0
+    with pytest.raises(ValueError, match="no exercise is named"):
+        points("no_such_exercise")
+
+
+def test_outside_the_main_thread_it_says_there_is_no_limit(seen):
+    answer = as_exercise(lambda x, x_hat: right(x, x_hat))
+    thread = threading.Thread(target=check, args=(answer,))
+    thread.start()
+    thread.join()
+    assert "no time limit" in repr(seen[-1])
+
+
+def test_learners_text_cannot_become_markup():
+    def squared_error(x, x_hat):
+        raise ValueError("<script>alert(1)</script>")
+
+    page = ReportView(grade(EXERCISE, squared_error, 1))._repr_html_()
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_messages_are_said_once():
+    def squared_error(x, x_hat):
+        raise KeyError("here")
+
+    view = ReportView(grade(EXERCISE, squared_error, 1))
+    assert len(view.messages()) == 1
+    assert len(view.report.rows) == 3
+
+
+def test_progress_shows_every_exercise_with_its_status(seen):
+    check(as_exercise(lambda x, x_hat: right(x, x_hat)))
+    rows = {name: status for _, name, _, status in ProgressView().rows()}
+    assert rows["squared_error"] == "solved"
+    assert set(rows.values()) == {"solved", "not yet"}
+    assert "1 of" in ProgressView().summary()
+    assert "✓ solved" in ProgressView()._repr_html_()

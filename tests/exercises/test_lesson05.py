@@ -1,0 +1,313 @@
+"""Lesson 05's right answers in other words, and what its exercises alone must do."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import distributions
+
+from course_utils.exercises.lesson05 import EXERCISES
+from course_utils.grading.grade import grade
+from course_utils.oracles.linear_gaussian import LinearGaussian, maximum_likelihood
+from exercise_checks import SEEDS
+
+BY_NAME = {exercise.name: exercise for exercise in EXERCISES}
+
+
+def posterior_by_inverse(x, W, b, sigma):
+    precision = torch.eye(W.shape[1]) + W.T @ W / sigma**2  # float32 identity
+    cov = torch.linalg.inv(precision)
+    return (x - b) @ W @ cov / sigma**2, cov
+
+
+def posterior_by_joint(x, W, b, sigma):
+    """The conditional of the joint Gaussian of (z, x): D × D matrices."""
+    K, D = W.shape[1], W.shape[0]
+    gain = W.T @ torch.linalg.inv(W @ W.T + sigma**2 * torch.eye(D, dtype=x.dtype))
+    return (gain @ (x - b).T).T, torch.eye(K, dtype=x.dtype) - gain @ W
+
+
+def posterior_by_bishop(x, W, b, sigma):
+    M = W.T @ W + sigma**2 * torch.eye(W.shape[1], dtype=W.dtype)
+    mean = torch.stack([torch.linalg.solve(M, W.T @ (row - b)) for row in x])
+    return mean, sigma**2 * torch.linalg.inv(M)
+
+
+def posterior_by_ridge(x, W, b, sigma):
+    """Least squares with K more rows, one for each latent's prior."""
+    K = W.shape[1]
+    tall = torch.cat([W / sigma, torch.eye(K, dtype=W.dtype)])
+    right = torch.cat([(x - b) / sigma, torch.zeros(len(x), K, dtype=x.dtype)], 1)
+    solution = torch.linalg.lstsq(tall, right.T).solution
+    return [solution.T, torch.linalg.inv(tall.T @ tall)]
+
+
+def posterior_by_numpy(x, W, b, sigma):
+    W_, r = W.numpy(), (x - b).numpy()
+    cov = np.linalg.inv(np.eye(W_.shape[1]) + W_.T @ W_ / sigma**2)
+    return torch.tensor(r @ W_ @ cov / sigma**2), torch.tensor(cov)
+
+
+def kl_by_formula(mu, logvar):
+    return -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp(), dim=1)
+
+
+def kl_by_torch(mu, logvar):
+    q = distributions.Normal(mu, (logvar / 2).exp())
+    p = distributions.Normal(torch.zeros_like(mu), torch.ones_like(mu))
+    return distributions.kl_divergence(q, p).sum(dim=-1)
+
+
+def kl_by_matrices(mu, logvar):
+    q = distributions.MultivariateNormal(mu, torch.diag_embed(logvar.exp()))
+    zero = torch.zeros(mu.shape[1], dtype=mu.dtype)
+    eye = torch.eye(mu.shape[1], dtype=mu.dtype)
+    return distributions.kl_divergence(q, distributions.MultivariateNormal(zero, eye))
+
+
+def kl_by_loops(mu, logvar):
+    result = []
+    for m, v in zip(mu.tolist(), logvar.tolist(), strict=True):
+        parts = [a * a + math.exp(c) - c - 1 for a, c in zip(m, v, strict=True)]
+        result.append(0.5 * sum(parts))
+    return torch.tensor(result, dtype=mu.dtype)
+
+
+def kl_by_entropy(mu, logvar):
+    K = mu.shape[1]
+    cross = 0.5 * (mu.square() + logvar.exp()).sum(1) + K / 2 * math.log(2 * math.pi)
+    return cross - 0.5 * (logvar + math.log(2 * math.pi * math.e)).sum(1)
+
+
+def terms_by_formula(x, W, b, sigma, mu, logvar):
+    square = ((x - b - mu @ W.T) ** 2).sum(1) + logvar.exp() @ (W**2).sum(0)
+    constant = x.shape[1] / 2 * math.log(2 * math.pi * sigma**2)
+    return constant + square / (2 * sigma**2), kl_by_formula(mu, logvar)
+
+
+def terms_by_trace(x, W, b, sigma, mu, logvar):
+    distortion = []
+    for row, m, v in zip(x, mu, logvar, strict=True):
+        log_p = distributions.Normal(W @ m + b, sigma).log_prob(row).sum()
+        spread = torch.trace(W @ torch.diag(v.exp()) @ W.T)
+        distortion.append(-log_p + spread / (2 * sigma**2))
+    return torch.stack(distortion), kl_by_torch(mu, logvar)
+
+
+def terms_by_dimensions(x, W, b, sigma, mu, logvar):
+    """Each dimension of W z is a Gaussian with a mean and a variance of its own."""
+    error = x - (mu @ W.T + b)
+    variance = logvar.exp() @ (W**2).T  # (batch, D)
+    per_dimension = 0.5 * (
+        math.log(2 * math.pi) + 2 * math.log(sigma) + (error**2 + variance) / sigma**2
+    )
+    return [per_dimension.sum(1), kl_by_entropy(mu, logvar)]
+
+
+def terms_by_expansion(x, W, b, sigma, mu, logvar):
+    """E‖r − W z‖² = ‖r‖² − 2 rᵀWμ + tr(WᵀW E[z zᵀ])."""
+    r = x - b
+    second = torch.diag_embed(logvar.exp()) + mu[:, :, None] * mu[:, None, :]
+    square = (r**2).sum(1) - 2 * ((r @ W) * mu).sum(1) + (W.T @ W * second).sum((1, 2))
+    constant = len(W) * (0.5 * math.log(2 * math.pi) + math.log(sigma))
+    return square / (2 * sigma**2) + constant, kl_by_formula(mu, logvar)
+
+
+def em_by_moments(x, W, b, sigma):
+    mean, cov = posterior_by_inverse(x, W, b, sigma)
+    A = (x - b).T @ mean
+    new_W = A @ torch.linalg.inv(len(x) * cov + mean.T @ mean)
+    square = ((x - b) ** 2).sum() - (A * new_W).sum()
+    return new_W, (square / x.numel()).sqrt()
+
+
+def em_by_expected_square(x, W, b, sigma):
+    mean, cov = posterior_by_joint(x, W, b, sigma)
+    second = sum(cov + torch.outer(m, m) for m in mean)
+    cross = sum(torch.outer(row - b, m) for row, m in zip(x, mean, strict=True))
+    new_W = torch.linalg.solve(second, cross.T).T
+    error = ((x - b - mean @ new_W.T) ** 2).sum()
+    error = error + len(x) * torch.trace(new_W @ cov @ new_W.T)
+    return new_W, math.sqrt(error / len(x) / x.shape[1])
+
+
+def em_by_covariance(x, W, b, sigma):
+    """In terms of the second moment of the data alone (Tipping and Bishop, 1999)."""
+    S = (x - b).T @ (x - b) / len(x)
+    K = W.shape[1]
+    M = W.T @ W + sigma**2 * torch.eye(K, dtype=x.dtype)
+    inner = sigma**2 * torch.eye(K, dtype=x.dtype) + torch.linalg.solve(M, W.T @ S @ W)
+    new_W = S @ W @ torch.linalg.inv(inner)
+    rest = S - S @ W @ torch.linalg.inv(M) @ new_W.T
+    return [new_W, (torch.trace(rest) / len(S)) ** 0.5]
+
+
+RIGHT = {
+    "gaussian_posterior": (
+        posterior_by_inverse,
+        posterior_by_joint,
+        posterior_by_bishop,
+        posterior_by_ridge,
+        posterior_by_numpy,
+    ),
+    "gaussian_kl": (
+        kl_by_formula,
+        kl_by_torch,
+        kl_by_matrices,
+        kl_by_loops,
+        kl_by_entropy,
+    ),
+    "elbo_terms": (
+        terms_by_formula,
+        terms_by_trace,
+        terms_by_dimensions,
+        terms_by_expansion,
+    ),
+    "em_step": (em_by_moments, em_by_expected_square, em_by_covariance),
+}
+
+
+def plugged_in_mean(x, W, b, sigma, mu, logvar):
+    decoded = distributions.Normal(mu @ W.T + b, sigma)
+    return -decoded.log_prob(x).sum(1), kl_by_torch(mu, logvar)
+
+
+def kl_with_a_scalar_for_all(mu, logvar):
+    return kl_by_formula(mu, logvar).sum().repeat(len(mu))
+
+
+def kl_at_log_sigma(mu, logvar):
+    var = torch.exp(logvar) ** 2
+    return 0.5 * (mu**2 + var - torch.log(var) - 1).sum(1)
+
+
+def posterior_after_bishop_in_haste(x, W, b, sigma):
+    M = W.T @ W + sigma**2 * torch.eye(W.shape[1])
+    return (x - b) @ W @ torch.linalg.inv(M).T, torch.linalg.inv(M)
+
+
+def em_as_two_regressions(x, W, b, sigma):
+    mean, _ = posterior_by_joint(x, W, b, sigma)
+    new_W = torch.linalg.lstsq(mean, x - b).solution.T
+    return new_W, (x - b - mean @ new_W.T).square().mean().sqrt()
+
+
+def decoder_with_variance_as_scale(x, W, b, sigma, mu, logvar):
+    decoded = distributions.Normal(mu @ W.T + b, sigma**2)
+    return -decoded.log_prob(x).sum(1), kl_by_torch(mu, logvar)
+
+
+def decoder_averaged_before_the_log(x, W, b, sigma, mu, logvar):
+    spread = torch.einsum("dk,nk,ek->nde", W, logvar.exp(), W)
+    noise = sigma**2 * torch.eye(len(W), dtype=W.dtype)
+    averaged = distributions.MultivariateNormal(mu @ W.T + b, spread + noise)
+    return -averaged.log_prob(x), kl_by_torch(mu, logvar)
+
+
+def error_sum_of_squares(x, W, b, sigma, mu, logvar):
+    x_hat = mu @ W.T + b
+    loss = torch.nn.functional.mse_loss(x_hat, x, reduction="none").sum(1)
+    return loss, kl_by_formula(mu, logvar)
+
+
+def kl_with_log_sigma(mu, logvar):
+    sigma = (logvar / 2).exp()
+    return 0.5 * (mu**2 + sigma**2 - sigma.log() - 1).sum(1)
+
+
+def em_with_a_fresh_posterior_for_the_noise(x, W, b, sigma):
+    new_W, _ = em_by_moments(x, W, b, sigma)
+    mean, cov = posterior_by_joint(x, new_W, b, sigma)
+    error = ((x - b - mean @ new_W.T) ** 2).sum(1).mean()
+    return new_W, ((error + torch.trace(new_W @ cov @ new_W.T)) / x.shape[1]).sqrt()
+
+
+def em_with_sums_and_one_covariance(x, W, b, sigma):
+    mean, cov = posterior_by_joint(x, W, b, sigma)
+    A, C = (x - b).T @ mean, cov + mean.T @ mean
+    new_W = A @ torch.linalg.inv(C)
+    return new_W, ((((x - b) ** 2).sum() - (A * new_W).sum()) / x.numel()).sqrt()
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "mistake"),
+    [
+        ("elbo_terms", decoder_with_variance_as_scale, "variance_for_scale"),
+        ("elbo_terms", decoder_averaged_before_the_log, "predictive_for_distortion"),
+        ("elbo_terms", error_sum_of_squares, "squared_error"),
+        ("gaussian_kl", kl_with_log_sigma, "log_halved"),
+        ("em_step", em_with_a_fresh_posterior_for_the_noise, "second_e_step"),
+        (
+            "em_step",
+            em_with_sums_and_one_covariance,
+            "covariance_counted_once_throughout",
+        ),
+        ("elbo_terms", plugged_in_mean, "trace_forgotten"),
+        ("gaussian_kl", kl_with_a_scalar_for_all, "summed_over_batch"),
+        ("gaussian_kl", kl_at_log_sigma, "read_as_log_sigma"),
+        ("gaussian_posterior", posterior_after_bishop_in_haste, "noise_lost"),
+        ("em_step", em_as_two_regressions, "means_only"),
+    ],
+)
+def test_a_mistake_is_named_in_other_words(name, answer, mistake):
+    for seed in range(SEEDS):
+        assert grade(BY_NAME[name], answer, seed).misconception == mistake
+
+
+CONSTANT = {
+    "gaussian_posterior": lambda x, W, b, sigma: (
+        x[:, : W.shape[1]] * 0,
+        torch.eye(W.shape[1], dtype=x.dtype),
+    ),
+    "gaussian_kl": lambda mu, logvar: mu[:, 0] * 0,
+    "elbo_terms": lambda x, W, b, sigma, mu, logvar: (x[:, 0] * 0, x[:, 0] * 0),
+    "em_step": lambda x, W, b, sigma: (W.clone(), sigma),
+}
+
+
+@pytest.mark.parametrize("name", CONSTANT)
+def test_what_does_nothing_earns_nothing(name):
+    report = grade(BY_NAME[name], CONSTANT[name], 0)
+    assert report.score == 0, report
+
+
+def test_an_estimate_from_samples_is_told_that_it_is_random():
+    def one_sample(x, W, b, sigma, mu, logvar):
+        z = mu + (logvar / 2).exp() * torch.randn_like(mu)
+        decoded = distributions.Normal(z @ W.T + b, sigma)
+        return -decoded.log_prob(x).sum(1), kl_by_torch(mu, logvar)
+
+    report = grade(BY_NAME["elbo_terms"], one_sample, 0)
+    assert report.misconception is None
+    assert any("drawn at random" in (row.message or "") for row in report.rows)
+
+
+def test_a_half_right_answer_earns_its_part():
+    def only_distortion(x, W, b, sigma, mu, logvar):
+        distortion, rate = terms_by_formula(x, W, b, sigma, mu, logvar)
+        return distortion, torch.zeros_like(rate)
+
+    report = grade(BY_NAME["elbo_terms"], only_distortion, 0)
+    assert 0 < report.score < report.points
+
+
+def test_em_stays_at_the_maximum_and_climbs_to_it_from_elsewhere():
+    generator = torch.Generator().manual_seed(0)
+    mixing = torch.diag(torch.tensor([3.0, 2.0, 1.0, 0.7, 0.5])).double()
+    x = torch.randn(400, 5, generator=generator, dtype=torch.float64) @ mixing
+    mean, cov = x.mean(0), torch.cov(x.T, correction=0)
+    best = maximum_likelihood(mean, cov, K=2)
+    step = BY_NAME["em_step"].reference
+    W, sigma = step(x, best.W, best.b, float(best.sigma))
+    assert torch.allclose(W, best.W, atol=1e-10)
+    assert abs(sigma - float(best.sigma)) < 1e-10
+
+    W, sigma = torch.randn(5, 2, generator=generator, dtype=torch.float64), 1.0
+    values = []
+    for _ in range(400):
+        values.append(LinearGaussian(W, mean, sigma).log_density(x).mean())
+        W, sigma = step(x, W, mean, sigma)
+    values = torch.stack(values)
+    assert (values.diff() >= -1e-12).all()
+    assert abs(values[-1] - best.log_density(x).mean()) < 1e-9

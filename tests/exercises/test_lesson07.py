@@ -1,0 +1,267 @@
+"""Lesson 07's right answers in other words, and what its exercises alone must do."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import special, stats
+from torch import distributions
+from torch.nn import functional as F
+
+from course_utils.exercises.lesson07 import EXERCISES
+from course_utils.grading.grade import grade
+from exercise_checks import SEEDS
+
+BY_NAME = {exercise.name: exercise for exercise in EXERCISES}
+
+
+# --- negative_elbo ------------------------------------------------------------------
+
+
+def terms_by_probabilities(x, logits, mu, logvar):
+    p = torch.sigmoid(logits)
+    distortion = -(x * torch.log(p) + (1 - x) * torch.log(1 - p)).sum(1)
+    rate = -0.5 * (1 + logvar - mu.pow(2) - logvar.exp()).sum(dim=1)
+    return distortion, rate
+
+
+def terms_by_distributions(x, logits, mu, logvar):
+    coins = distributions.Independent(distributions.Bernoulli(logits=logits), 1)
+    q = distributions.Normal(mu, torch.exp(logvar / 2))
+    prior = distributions.Normal(torch.zeros_like(mu), torch.ones_like(mu))
+    return -coins.log_prob(x), distributions.kl_divergence(q, prior).sum(-1)
+
+
+def terms_by_loops(x, logits, mu, logvar):
+    distortions, rates = [], []
+    for i in range(len(x)):
+        reconstruction = F.binary_cross_entropy_with_logits(
+            logits[i], x[i], reduction="sum"
+        )
+        distortions.append(reconstruction)
+        kl = mu.new_zeros(())
+        for m, v in zip(mu[i], logvar[i], strict=True):
+            sigma = v.mul(0.5).exp()
+            kl = kl + (m**2 + sigma**2) / 2 - sigma.log() - 0.5
+        rates.append(kl)
+    return [torch.stack(distortions), torch.stack(rates)]
+
+
+def terms_by_softplus(x, logits, mu, logvar):
+    distortion = (F.softplus(logits) - x * logits).sum(-1)
+    return distortion, 0.5 * (mu.square() + torch.expm1(logvar) - logvar).sum(-1)
+
+
+# --- quantile_grid ------------------------------------------------------------------
+
+
+def grid_by_scipy(n):
+    axis = stats.norm.ppf((np.arange(1, n + 1) - 0.5) / n)
+    points = [(right, up) for up in axis[::-1] for right in axis]
+    return torch.tensor(points, dtype=torch.float32)
+
+
+def grid_by_erfinv(n):
+    p = torch.linspace(1 / (2 * n), 1 - 1 / (2 * n), n)
+    axis = math.sqrt(2) * torch.erfinv(2 * p - 1)
+    return torch.cartesian_prod(axis.flip(0), axis).flip(1)
+
+
+def grid_by_icdf(n):
+    normal = torch.distributions.Normal(0.0, 1.0)
+    axis = normal.icdf((torch.arange(n) + 0.5) / n)
+    x, y = torch.meshgrid(axis, -axis, indexing="xy")
+    return torch.stack([x.flatten(), y.flatten()], dim=1)
+
+
+# --- gaussian_log_prob --------------------------------------------------------------
+
+
+def density_by_distributions(x, mean, logvar):
+    return distributions.Normal(mean, (logvar / 2).exp()).log_prob(x).sum(1)
+
+
+def density_by_norms(x, mean, logvar):
+    D = x.shape[1]
+    normaliser = D / 2 * math.log(2 * math.pi) + D / 2 * logvar
+    return -((x - mean).norm(dim=1) ** 2) / (2 * logvar.exp()) - normaliser
+
+
+def density_by_scipy(x, mean, logvar):
+    sigma = math.exp(0.5 * logvar.item())
+    return torch.tensor(stats.norm.logpdf(x.numpy(), mean.numpy(), sigma).sum(1))
+
+
+def density_pixel_by_pixel(x, mean, logvar):
+    total = x.new_zeros(len(x))
+    for d in range(x.shape[1]):
+        z = (x[:, d] - mean[:, d]) / torch.sqrt(torch.exp(logvar))
+        total = total - z * z / 2 - logvar / 2 - 0.5 * np.log(2 * np.pi)
+    return total
+
+
+# --- effective_beta -----------------------------------------------------------------
+
+
+def beta_by_rescaling(a, b, sigma2):
+    scale = (1 / (2 * sigma2)) / a
+    return scale * b
+
+
+def beta_as_a_tensor(a, b, sigma2):
+    return torch.tensor(b) / torch.tensor(2 * a * sigma2)
+
+
+def beta_by_half(a, b, sigma2):
+    return 0.5 * b / sigma2 / a
+
+
+RIGHT = {
+    "negative_elbo": (
+        terms_by_probabilities,
+        terms_by_distributions,
+        terms_by_loops,
+        terms_by_softplus,
+    ),
+    "quantile_grid": (grid_by_scipy, grid_by_erfinv, grid_by_icdf),
+    "gaussian_log_prob": (
+        density_by_distributions,
+        density_by_norms,
+        density_by_scipy,
+        density_pixel_by_pixel,
+    ),
+    "effective_beta": (beta_by_rescaling, beta_as_a_tensor, beta_by_half),
+}
+
+
+# --- mistakes in other words --------------------------------------------------------
+
+
+def functional_mean(x, logits, mu, logvar):
+    kl = -0.5 * (1 + logvar - mu**2 - logvar.exp()).sum(1)
+    rows = zip(logits, x, strict=True)
+    reconstruction = [F.binary_cross_entropy_with_logits(o, t) for o, t in rows]
+    return torch.stack(reconstruction), kl
+
+
+def the_tutorial(x, logits, mu, logvar):
+    """Both summed over everything, as one finds it in many places."""
+    bce = F.binary_cross_entropy(torch.sigmoid(logits), x, reduction="sum")
+    kld = -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
+    return bce, kld
+
+
+def kl_averaged_over_latents(x, logits, mu, logvar):
+    distortion, _ = terms_by_softplus(x, logits, mu, logvar)
+    return distortion, -0.5 * torch.mean(1 + logvar - mu**2 - logvar.exp(), dim=-1)
+
+
+def sigma_taken_for_log_sigma(x, logits, mu, logvar):
+    distortion, _ = terms_by_softplus(x, logits, mu, logvar)
+    sigma = logvar.exp()
+    return distortion, (0.5 * (mu**2 + sigma**2 - 1) - logvar).sum(1)
+
+
+def sigmoid_by_hand_then_with_logits(x, logits, mu, logvar):
+    _, rate = terms_by_softplus(x, logits, mu, logvar)
+    p = 1 / (1 + torch.exp(-logits))
+    return F.binary_cross_entropy_with_logits(p, x, reduction="none").sum(1), rate
+
+
+def a_one_for_all_latents(x, logits, mu, logvar):
+    distortion, _ = terms_by_softplus(x, logits, mu, logvar)
+    parts = (mu**2).sum(1) + logvar.exp().sum(1) - logvar.sum(1)
+    return distortion, (parts - 1) / 2
+
+
+def reductions_as_they_come(x, logits, mu, logvar):
+    kl = -0.5 * (1 + logvar - mu**2 - logvar.exp()).sum(1)
+    return F.binary_cross_entropy_with_logits(logits, x), kl.mean()
+
+
+def grid_in_double(n):
+    axis = torch.tensor(stats.norm.ppf((np.arange(n) + 0.5) / n))
+    return torch.cartesian_prod(axis.flip(0), axis).flip(1)
+
+
+def even_steps(n):
+    axis = torch.tensor(np.linspace(-3, 3, n), dtype=torch.float32)
+    points = [torch.stack([x, y]) for y in axis.flip(0) for x in axis]
+    return torch.stack(points)
+
+
+def half_a_root(n):
+    p = (np.arange(n) + 0.5) / n
+    axis = torch.tensor(special.erfinv(2 * p - 1), dtype=torch.float32)
+    return torch.cartesian_prod(axis.flip(0), axis).flip(1)
+
+
+def rows_as_meshgrid_gives_them(n):
+    axis = torch.special.ndtri((torch.arange(n) + 0.5) / n)
+    first, second = torch.meshgrid(axis, axis, indexing="ij")
+    return torch.stack([first.reshape(-1), second.reshape(-1)], dim=1)
+
+
+def squares_over_variance(x, mean, logvar):
+    return -((x - mean) ** 2 / (2 * logvar.exp())).sum(1)
+
+
+def one_normaliser(x, mean, logvar):
+    sigma = torch.exp(0.5 * logvar)
+    log_root = torch.log(sigma * math.sqrt(2 * math.pi))
+    return -((x - mean) ** 2).sum(1) / (2 * sigma**2) - log_root
+
+
+def sigma_from_log_sigma(x, mean, logvar):
+    return distributions.Normal(mean, logvar.exp()).log_prob(x).sum(1)
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "mistake"),
+    [
+        ("negative_elbo", functional_mean, "mean_over_pixels"),
+        ("negative_elbo", the_tutorial, "batch_sum"),
+        ("negative_elbo", kl_averaged_over_latents, "mean_over_latents"),
+        ("negative_elbo", sigma_taken_for_log_sigma, "log_sigma"),
+        ("negative_elbo", sigmoid_by_hand_then_with_logits, "sigmoid_twice"),
+        ("negative_elbo", a_one_for_all_latents, "one_subtracted_once"),
+        ("negative_elbo", reductions_as_they_come, "default_reduction"),
+        ("quantile_grid", grid_in_double, "double"),
+        ("quantile_grid", even_steps, "square_of_three"),
+        ("quantile_grid", half_a_root, "root_missing"),
+        ("quantile_grid", rows_as_meshgrid_gives_them, "meshgrid_as_is"),
+        ("gaussian_log_prob", squares_over_variance, "no_normaliser"),
+        ("gaussian_log_prob", one_normaliser, "normaliser_once"),
+        ("gaussian_log_prob", sigma_from_log_sigma, "as_log_sigma"),
+        ("effective_beta", lambda a, b, sigma2: b / a / 2, "unit_variance"),
+        ("effective_beta", lambda a, b, sigma2: b * 0.5 / a * sigma2,
+         "variance_wrong_side"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named_in_other_words(name, answer, mistake):
+    for seed in range(SEEDS):
+        assert grade(BY_NAME[name], answer, seed).misconception == mistake
+
+
+CONSTANTS = {
+    "negative_elbo": lambda x, logits, mu, logvar: (x[:, 0] * 0, x[:, 0] * 0),
+    "quantile_grid": lambda n: torch.zeros(n * n, 2),
+    "gaussian_log_prob": lambda x, mean, logvar: x[:, 0] * 0,
+    "effective_beta": lambda a, b, sigma2: 1.0,
+}
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_a_constant_earns_nothing(name):
+    assert grade(BY_NAME[name], CONSTANTS[name], 0).score == 0
+
+
+def test_a_half_right_answer_earns_its_part():
+    def right_distortion(x, logits, mu, logvar):
+        return terms_by_softplus(x, logits, mu, logvar)[0], mu.sum(1)
+
+    report = grade(BY_NAME["negative_elbo"], right_distortion, 0)
+    assert report.score == 3
+    report = grade(BY_NAME["quantile_grid"], even_steps, 0)
+    assert report.score == 1

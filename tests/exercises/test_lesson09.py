@@ -1,0 +1,107 @@
+"""Lesson 09's right answers in other words, and what its exercises alone must do."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import brentq
+
+from course_utils.exercises.lesson09 import EXERCISES
+from course_utils.oracles import rate_distortion
+
+BY_NAME = {exercise.name: exercise for exercise in EXERCISES}
+
+
+def step_by_if(beta, rate, delta, step):
+    new = beta + step * (rate - delta)
+    if new < 0:
+        return 0.0
+    return new
+
+
+def step_by_torch(beta, rate, delta, step):
+    return torch.relu(torch.tensor(beta + step * (rate - delta), dtype=torch.float64))
+
+
+def step_by_descent_on_minus(beta, rate, delta, step):
+    return max(beta - step * (delta - rate), 0)
+
+
+def kkt_by_clamps(slope_distortion, slope_rate, rate, beta, delta):
+    excess = torch.tensor(rate - delta, dtype=torch.float64)
+    beta = torch.tensor(beta, dtype=torch.float64)
+    stationarity = torch.linalg.vector_norm(
+        slope_distortion + beta * slope_rate, ord=math.inf
+    )
+    inequalities = excess.clamp(min=0), (-beta).clamp(min=0)
+    return stationarity, *inequalities, (beta * excess).abs()
+
+
+def kkt_by_ifs(slope_distortion, slope_rate, rate, beta, delta):
+    both = (slope_distortion, slope_rate)
+    slopes = [abs(d + beta * r) for d, r in zip(*both, strict=True)]
+    primal = rate - delta if rate > delta else 0.0
+    dual = -beta if beta < 0 else 0.0
+    return max(slopes), primal, dual, abs(beta) * abs(rate - delta)
+
+
+def kkt_by_relu(slope_distortion, slope_rate, rate, beta, delta):
+    both = torch.relu(torch.tensor([rate - delta, -beta]))  # in float32
+    total = slope_distortion + beta * slope_rate
+    worst = torch.maximum(total.max(), -total.min())
+    return [worst.item(), *both.tolist(), abs(beta * (delta - rate))]
+
+
+def beta_by_the_library(variances, sigma2, delta):
+    return rate_distortion.beta_for_rate(variances, len(variances), sigma2, delta)
+
+
+def beta_by_root_finding(variances, sigma2, delta):
+    values = variances.numpy()
+
+    def excess(log_level):
+        return 0.5 * np.maximum(np.log(values) - log_level, 0).sum() - delta
+
+    top = math.log(values[0])
+    return math.exp(brentq(excess, top - 2 * delta - 60, top, xtol=1e-14)) / sigma2
+
+
+def beta_by_removal(variances, sigma2, delta):
+    active = variances
+    while True:
+        level = torch.exp((active.log().sum() - 2 * delta) / len(active))
+        if active[-1] >= level:
+            return (level / sigma2).item()
+        active = active[:-1]
+
+
+def beta_by_geometric_mean(variances, sigma2, delta):
+    for j in range(len(variances), 0, -1):
+        mean = math.exp(sum(math.log(v) for v in variances[:j].tolist()) / j)
+        level = mean * math.exp(-2 * delta / j)
+        if level <= variances[j - 1]:
+            return level / sigma2
+    return None
+
+
+RIGHT = {
+    "dual_step": (step_by_if, step_by_torch, step_by_descent_on_minus),
+    "kkt": (kkt_by_clamps, kkt_by_ifs, kkt_by_relu),
+    "beta_for_rate": (
+        beta_by_the_library,
+        beta_by_root_finding,
+        beta_by_removal,
+        beta_by_geometric_mean,
+    ),
+}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_worlds_use_as_many_latents_as_they_say(seed):
+    generator = torch.Generator().manual_seed(seed)
+    for (variances, sigma2, delta), used in zip(
+        BY_NAME["beta_for_rate"].inputs(generator), (2, 3, 1), strict=True
+    ):
+        level = sigma2 * beta_by_root_finding(variances, sigma2, delta)
+        assert int((variances > level).sum()) == used
