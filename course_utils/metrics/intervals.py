@@ -127,7 +127,8 @@ def share_in_words(verdicts: Tensor) -> str:
     '25.0 % (95 %: 11.2 to 46.9 %)'
     """
     low, high = wilson_interval(int(verdicts.sum()), len(verdicts))
-    return f"{100 * share(verdicts):.1f} % (95 %: {100 * low:.1f} to {100 * high:.1f} %)"
+    middle = f"{100 * share(verdicts):.1f}"
+    return f"{middle} % (95 %: {100 * low:.1f} to {100 * high:.1f} %)"
 
 
 def mean_in_words(values: Sequence[float] | Tensor, digits: int = 2) -> str:

@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 import torch
+
+from course_utils.exercises import all_exercises
+from course_utils.grading.grade import grade
 from exercise_checks import (
     SEEDS,
     assert_accepted,
@@ -21,9 +24,6 @@ from exercise_checks import (
     assert_rejected_and_named,
     assert_well_formed,
 )
-
-from course_utils.exercises import all_exercises
-from course_utils.grading.grade import grade
 
 FOLDER = Path(__file__).parent
 FILES = sorted([*FOLDER.glob("answers*.py"), *FOLDER.glob("test_lesson*.py")])
