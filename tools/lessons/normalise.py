@@ -46,6 +46,7 @@ LANGUAGE_INFO = {
     "pygments_lexer": "ipython3",
 }
 SLIDE_TYPES = {"slide", "subslide", "fragment", "skip", "notes", "-"}
+FOLDED = "hide-input"  # the tag that editors, slides and the site obey
 WIDGETS = "application/vnd.jupyter.widget-"  # views and states of live widgets
 ID_MOST = 50
 
@@ -293,6 +294,8 @@ def _cell_metadata(
     tags = cell.metadata.get("tags")
     if tags:
         kept["tags"] = sorted(set(tags))
+    if FOLDED in kept.get("tags", ()) and cell.cell_type == "code":
+        kept["jupyter"] = {"source_hidden": True}  # its output stays in sight
     slide = cell.metadata.get("slideshow", {}).get("slide_type")
     if slide:
         if slide not in SLIDE_TYPES:

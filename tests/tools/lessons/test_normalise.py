@@ -250,6 +250,16 @@ def test_cell_metadata_keep_tags_slides_and_nothing_of_the_editor():
     }
 
 
+def test_a_folded_cell_hides_its_code_and_not_its_output():
+    cell = new_code_cell("plt.plot(x)")
+    cell.metadata.update(tags=["hide-input"], jupyter={"outputs_hidden": True})
+    kept = only(cell).metadata
+    assert kept == {"tags": ["hide-input"], "jupyter": {"source_hidden": True}}
+    unfolded = new_code_cell("plt.plot(x)")
+    unfolded.metadata["jupyter"] = {"source_hidden": True}
+    assert only(unfolded).metadata == {}
+
+
 def test_an_unknown_slide_type_is_refused():
     cell = new_markdown_cell("# T", metadata={"slideshow": {"slide_type": "big"}})
     with pytest.raises(ValueError, match="slide_type must be one of"):
