@@ -484,6 +484,7 @@ def run(
     ...     name="tiny", losses=("beta-VAE",), betas=(1.0,), seeds=(0, 1), size=8,
     ...     scales=2, positions=4, hidden=(8,), epochs=1,
     ... )
+    >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     first = run(sweep, workers=1, folder=folder)
     ...     again = run(sweep, workers=1, folder=folder)  # trains nothing
@@ -504,7 +505,7 @@ def run(
             joblib.delayed(_work)(sweep, one) for one in missing
         ):
             if entry.run.seed in sweep.weights_of:
-                file = place / f"{entry.run.file}.npz"
+                file = place / f"{entry.run.file}.safetensors"
                 checkpoints.save(file, tensors, _config(sweep, entry.run))
             _write(sweep, entry, place)
             if after_each is not None:
@@ -622,7 +623,7 @@ def _agree(path: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> Non
 
 
 def _read_weights(sweep: Sweep, one: Run, folder: Path) -> VAE:
-    path = folder / f"{one.file}.npz"
+    path = folder / f"{one.file}.safetensors"
     try:
         stored = checkpoints.load(path)
     except (FileNotFoundError, ValueError) as error:
@@ -631,7 +632,7 @@ def _read_weights(sweep: Sweep, one: Run, folder: Path) -> VAE:
     with torch.random.fork_rng(devices=[]):
         model = VAE(sweep.size**2, sweep.K, sweep.hidden)
     tensors = {name: tensor.float() for name, tensor in stored.tensors.items()}
-    checkpoints.put(model, tensors, str(path))
+    model.load_state_dict(tensors)
     return model.eval()
 
 

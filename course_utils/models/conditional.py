@@ -172,11 +172,6 @@ class ConditionalVAE(nn.Module):
         self.encoder = mlp([D + classes, *hidden, 2 * K])
         outputs = self.likelihood.outputs
         self.decoder = mlp([K + classes, *reversed(hidden), outputs])
-        self.config = {
-            "D": D, "K": K, "classes": classes, "hidden": list(hidden),
-            "likelihood": likelihood, "noise": noise, "sigma": sigma,
-            "least_sigma": least_sigma,
-        }  # fmt: skip
 
     def split(self, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Part a batch (N, D + classes) into x (N, D) and one-hot y (N, classes).

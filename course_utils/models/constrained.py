@@ -15,9 +15,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import nn
-
-from course_utils.models.vae import elbo_loss
 
 
 class Infeasible(ValueError):
@@ -183,98 +180,3 @@ class Multiplier:
                 f"nats, above δ = {self.delta:g}: no β up to here makes it meet δ"
             )
         return self.beta
-
-
-class ConstrainedLoss:
-    """A loss for `training.fit` that trains under rate ≤ δ, by dual ascent on β.
-
-    Each training batch gives distortion + β · rate, and then moves β by the batch's
-    mean rate. Both move at once, so β has to move the slower: its noise is that of the
-    rate of a batch, times ``step``. Batches without gradients (validation) leave β
-    alone. An object serves one training run.
-
-    D. Rezende and F. Viola (2018, Taming VAEs) constrain the *distortion* instead and
-    keep the rate as the objective; the curve of optima is the same, the multiplier 1/β.
-
-    Parameters
-    ----------
-    multiplier
-        With δ, and where β starts.
-
-    Examples
-    --------
-    >>> from course_utils.models import VAE
-    >>> loss = ConstrainedLoss(Multiplier(delta=0.5, step=0.01))
-    >>> terms = loss(VAE(4, 2), torch.rand(8, 4).round(), torch.Generator())
-    >>> sorted(terms)
-    ['beta', 'distortion', 'loss', 'rate']
-    """
-
-    def __init__(self, multiplier: Multiplier) -> None:
-        self.multiplier = multiplier
-
-    def __call__(
-        self, model: nn.Module, batch: torch.Tensor, generator: torch.Generator
-    ) -> dict[str, torch.Tensor]:
-        """Give the loss of a VAE on a batch (N, D), its terms and β; then move β."""
-        beta = self.multiplier.beta
-        terms = elbo_loss(model, batch, generator, beta)
-        if torch.is_grad_enabled() and bool(terms["rate"].isfinite()):
-            self.multiplier.update(terms["rate"].item())
-        return {**terms, "beta": torch.tensor(beta)}
-
-
-class CapacityLoss:
-    """A loss for `training.fit`: distortion + γ |rate − C|, with C raised from 0.
-
-    The rate of each batch is pulled to the capacity C from both sides. C grows evenly
-    over the first training batches and then stays (C. Burgess et al., 2018,
-    Understanding disentangling in β-VAE). An object serves one training run.
-
-    Parameters
-    ----------
-    capacity
-        The last C, at least 0, in nats.
-    steps
-        How many training batches C takes to get there, at least 1.
-    gamma
-        γ, at least 0. Where the rate is held at C, |γ| must exceed the β that does so:
-        the slope of the penalty is ±γ.
-
-    Raises
-    ------
-    ValueError
-        If a setting is out of range.
-
-    Examples
-    --------
-    >>> from course_utils.models import VAE
-    >>> loss = CapacityLoss(capacity=5.0, steps=10)
-    >>> for _ in range(3):
-    ...     terms = loss(VAE(4, 2), torch.rand(8, 4).round(), torch.Generator())
-    >>> terms["capacity"]
-    tensor(1.)
-    """
-
-    def __init__(self, capacity: float, steps: int, gamma: float = 100.0) -> None:
-        for name, value in (("capacity", capacity), ("gamma", gamma)):
-            if not 0 <= value < math.inf:
-                raise ValueError(
-                    f"{name} is {value}; expected a finite number of at least 0"
-                )
-        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-            raise ValueError(f"steps is {steps!r}; expected a whole number from 1")
-        self.capacity, self.steps, self.gamma = capacity, steps, gamma
-        self.step = 0
-
-    def __call__(
-        self, model: nn.Module, batch: torch.Tensor, generator: torch.Generator
-    ) -> dict[str, torch.Tensor]:
-        """Give the loss of a VAE on a batch (N, D), its terms and C; then raise C."""
-        terms = elbo_loss(model, batch, generator)
-        now = self.capacity * min(1.0, self.step / self.steps)
-        if torch.is_grad_enabled():
-            self.step += 1
-        penalty = self.gamma * (terms["rate"] - now).abs()
-        loss = terms["distortion"] + penalty
-        return {**terms, "loss": loss, "capacity": torch.tensor(now)}

@@ -134,7 +134,6 @@ class MixturePriorVAE(VAE):
     ) -> None:
         super().__init__(D, K, hidden, likelihood, **settings)
         self.prior = MixturePrior(K, components)
-        self.config["components"] = components
 
     def draw_prior(
         self, count: int, generator: torch.Generator | None = None

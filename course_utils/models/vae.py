@@ -36,7 +36,6 @@ class Variational(nn.Module):
     encoder: nn.Module
     decoder: nn.Module
     likelihood: Likelihood
-    config: dict[str, object]
     K: int
 
     def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -148,11 +147,6 @@ class VAE(Variational):
         self.encoder = mlp([D, *hidden, 2 * K], activation)
         outputs = self.likelihood.outputs
         self.decoder = mlp([K, *reversed(hidden), outputs], activation)
-        self.config = {
-            "D": D, "K": K, "hidden": list(hidden), "likelihood": likelihood,
-            "noise": noise, "sigma": sigma, "least_sigma": least_sigma,
-            "activation": activation.__name__,
-        }  # fmt: skip
 
 
 class ConvVAE(Variational):
@@ -232,11 +226,6 @@ class ConvVAE(Variational):
             nn.ConvTranspose2d(first, maps, 4, stride=2, padding=1),
             nn.Flatten(),  # all means come before all log-variances
         )
-        self.config = {
-            "side": side, "K": K, "channels": list(channels), "colours": colours,
-            "likelihood": likelihood, "noise": noise, "sigma": sigma,
-            "least_sigma": least_sigma, "activation": activation.__name__,
-        }  # fmt: skip
 
 
 class LinearVAE(Variational):
@@ -278,7 +267,6 @@ class LinearVAE(Variational):
         self.decoder: nn.Linear = nn.Linear(K, D)
         sigma = math.sqrt(sigma2)
         self.likelihood = Likelihood(D, "gaussian", "fixed", sigma, sigma)
-        self.config = {"D": D, "K": K, "sigma2": sigma2}
 
     def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Map data (N, D) to mu and logvar of q(z|x), each (N, K)."""

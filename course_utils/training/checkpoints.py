@@ -1,51 +1,35 @@
-"""Weights on the disk: plain arrays and JSON, with a checksum, written whole or not.
+"""Weights on the disk: safetensors files with their configuration, whole or not at all.
 
-A checkpoint is a NumPy ``.npz`` archive: one array a tensor, and a header in JSON with
-the tensors' names, the configuration and a SHA-256 over all of it. Reading one runs no
-code, which a pickled model would, and needs neither the class that was saved nor one
-particular version of torch: the file outlives both.
+Reading one runs no code, which a pickled model would. The header of the file carries a
+SHA-256 of its content, since the format itself does not notice a changed number.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import tempfile
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from torch import nn
 
-FORMAT = 1
-HEADER = "header"
-
-M = TypeVar("M", bound=nn.Module)
+from course_utils.files import write_atomically
 
 
 class Checkpoint(NamedTuple):
-    """What a file holds: tensors by name, the configuration, and notes."""
+    """What a file holds: tensors by name, and the configuration they belong to."""
 
     tensors: dict[str, torch.Tensor]
     config: dict[str, Any]
-    notes: dict[str, Any]
 
 
 def save(
     path: str | Path,
     tensors: Mapping[str, torch.Tensor],
     config: Mapping[str, Any] | None = None,
-    notes: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write tensors with their configuration: the whole file or none.
-
-    The file is written under another name in the same folder and takes its own name
-    when it is complete: a run that is killed meanwhile leaves the old file as it was.
 
     Parameters
     ----------
@@ -54,9 +38,7 @@ def save(
     tensors
         Tensors by name, such as a module's ``state_dict()``.
     config
-        What a reader must agree with (sizes, settings): numbers, texts, lists, dicts.
-    notes
-        What a reader need not agree with (a history, a date), of the same kinds.
+        What they belong to (sizes, settings): numbers, texts, lists, dicts.
 
     Returns
     -------
@@ -66,231 +48,77 @@ def save(
     Raises
     ------
     ValueError
-        If a value is no tensor or has a type that NumPy lacks, or the configuration or
-        the notes hold what JSON cannot.
-    FileNotFoundError
-        If there is no such folder.
+        If a value is no tensor, or the configuration holds what JSON cannot.
+    OSError
+        If there is no such folder, or it cannot be written to.
 
     Examples
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = save(f"{folder}/two.npz", {"w": torch.ones(2)}, {"D": 2})
-    ...     load(file, {"D": 2}).tensors
-    {'w': tensor([1., 1.])}
+    ...     file = save(f"{folder}/two.safetensors", {"w": torch.ones(2)}, {"D": 2})
+    ...     load(file)
+    Checkpoint(tensors={'w': tensor([1., 1.])}, config={'D': 2})
     """
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {path.parent} to write into")
-    arrays = {name: _array(name, tensor) for name, tensor in tensors.items()}
-    header = {
-        "format": FORMAT,
-        "names": list(arrays),
-        "config": _plain(config or {}, "config"),
-        "notes": _plain(notes or {}, "notes"),
-    }
-    header["sha256"] = _checksum(header, list(arrays.values()))
-    members = {f"tensor{place}": a for place, a in enumerate(arrays.values())}
-    members[HEADER] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    from safetensors.torch import save as as_bytes
+
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, torch.Tensor):
+            raise ValueError(f"{name} is a {type(tensor).__name__}; expected a tensor")
     try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, allow_pickle=False, **members)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    return path
+        said = json.dumps(dict(config or {}), sort_keys=True)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"config is {config!r}; expected numbers, texts, lists or dicts ({error})"
+        ) from error
+    # Copies: the format refuses tensors that share memory, such as tied weights.
+    packed = torch.contiguous_format
+    plain = {n: t.detach().clone(memory_format=packed) for n, t in tensors.items()}
+    header = {"config": said, "sha256": _checksum(plain, said)}
+    write_atomically(Path(path), as_bytes(plain, metadata=header))
+    return Path(path)
 
 
-def load(path: str | Path, config: Mapping[str, Any] | None = None) -> Checkpoint:
-    """Read a checkpoint, and refuse one that is damaged or of another configuration.
-
-    Parameters
-    ----------
-    path
-        The file.
-    config
-        What the file's configuration must say. Entries that are not named here may be
-        anything; `None` accepts every file.
+def load(path: str | Path) -> Checkpoint:
+    """Read a checkpoint, and refuse one that is damaged.
 
     Returns
     -------
     Checkpoint
-        Its tensors (on the CPU), configuration and notes.
+        Its tensors (on the CPU) and its configuration.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is no checkpoint, is damaged, or an entry of its configuration
-        differs from ``config``; names the entry and both values.
+        If the file is no checkpoint, is cut short, or was altered.
     """
+    from safetensors import SafetensorError, safe_open
+
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no checkpoint {path}")
-    header, arrays = _read(path)
-    if config is not None:
-        _agree(path, header["config"], _plain(config, "config"))
-    tensors = {
-        name: torch.from_numpy(array)
-        for name, array in zip(header["names"], arrays, strict=True)
-    }
-    return Checkpoint(tensors, header["config"], header["notes"])
-
-
-def save_model(
-    path: str | Path, model: nn.Module, notes: Mapping[str, Any] | None = None
-) -> Path:
-    """Write a model's weights, with its class's name and its ``config``, if it has one.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from torch import nn
-    >>> first, second = nn.Linear(2, 1), nn.Linear(2, 1)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     second = load_model(save_model(f"{folder}/line.npz", first), second)
-    >>> torch.equal(first.weight, second.weight)
-    True
-    """
-    return save(path, model.state_dict(), model_config(model), notes)
-
-
-def load_model(path: str | Path, model: M) -> M:
-    """Put the weights of a file into a model of the same class and sizes.
-
-    Returns
-    -------
-    Module
-        The model itself.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the file is damaged, or is of another class, configuration or shape. The
-        model is then as it was.
-    """
-    stored = load(path, model_config(model))
-    put(model, stored.tensors, str(path))
-    return model
-
-
-def model_config(model: nn.Module) -> dict[str, Any]:
-    """Describe a model: its class's name, and the ``config`` that it may carry."""
-    return {"model": type(model).__name__, **dict(getattr(model, "config", {}))}
-
-
-def put(model: nn.Module, tensors: Mapping[str, torch.Tensor], source: str) -> None:
-    """Put tensors into a model's state, all or none.
-
-    Raises
-    ------
-    ValueError
-        If a name is missing or too many, or a shape or a type differs.
-    """
-    here = model.state_dict()
-    missing, extra = sorted(set(here) - set(tensors)), sorted(set(tensors) - set(here))
-    if missing or extra:
-        said = [f"lacks {', '.join(missing)}"] if missing else []
-        said += [f"has {', '.join(extra)} too many"] if extra else []
-        raise ValueError(f"{source} does not fit the model: it {' and '.join(said)}")
-    for name, tensor in tensors.items():
-        want, got = here[name], tensor
-        if (want.shape, want.dtype) != (got.shape, got.dtype):
-            raise ValueError(
-                f"{source} does not fit the model: {name} is {tuple(got.shape)} "
-                f"{got.dtype} there, {tuple(want.shape)} {want.dtype} here"
-            )
-    model.load_state_dict(dict(tensors))
-
-
-def checksum_of(*tensors: torch.Tensor) -> str:
-    """Return a SHA-256 of tensors' types, shapes and values, in hexadecimal.
-
-    Examples
-    --------
-    >>> checksum_of(torch.zeros(2)) == checksum_of(torch.zeros(2))
-    True
-    >>> checksum_of(torch.zeros(2)) == checksum_of(torch.zeros(1, 2))
-    False
-    """
-    arrays = [_array(str(place), tensor) for place, tensor in enumerate(tensors)]
-    return _checksum({}, arrays)
-
-
-def _array(name: str, tensor: torch.Tensor) -> np.ndarray:
-    if not isinstance(tensor, torch.Tensor):
-        raise ValueError(f"{name} is a {type(tensor).__name__}; expected a tensor")
     try:
-        return np.ascontiguousarray(tensor.detach().cpu().numpy()).reshape(tensor.shape)
-    except TypeError as error:
-        raise ValueError(
-            f"{name} is of type {tensor.dtype}, which NumPy lacks; convert it first"
-        ) from error
-
-
-def _plain(values: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """Return what JSON makes of the values, with tuples as lists."""
-    plain = {}
-    for key, value in values.items():
-        try:
-            plain[str(key)] = json.loads(json.dumps(value))
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"{what}[{key!r}] is {value!r}; expected numbers, texts, lists or dicts"
-            ) from error
-    return plain
-
-
-def _checksum(header: Mapping[str, Any], arrays: list[np.ndarray]) -> str:
-    said = {key: value for key, value in header.items() if key != "sha256"}
-    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
-    for array in arrays:
-        digest.update(f"{array.dtype.str} {array.shape}\n".encode())
-        digest.update(array.reshape(-1).view(np.uint8).data)
-    return digest.hexdigest()
-
-
-def _read(path: Path) -> tuple[dict[str, Any], list[np.ndarray]]:
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} is no checkpoint of this course, or was cut short")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            header = json.loads(archive[HEADER].tobytes())
-            count = len(header["names"])
-            arrays = [archive[f"tensor{place}"] for place in range(count)]
-        written = header["format"]
-        intact = header["sha256"] == _checksum(header, arrays)
-    except Exception as error:  # a damaged archive raises nearly anything
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            header = file.metadata()
+        said, checksum = header["config"], header["sha256"]
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} is damaged, or no checkpoint of this course ({error})"
         ) from error
-    if written != FORMAT:
-        raise ValueError(f"{path} has format {written}; this course reads {FORMAT}")
-    if not intact:
+    if checksum != _checksum(tensors, said):
         raise ValueError(
             f"{path} is damaged: its content does not match its checksum. Delete it, "
             "or put back a copy"
         )
-    return header, arrays
+    return Checkpoint(tensors, json.loads(said))
 
 
-def _agree(path: Path, there: dict[str, Any], here: dict[str, Any]) -> None:
-    for key, value in here.items():
-        if key not in there:
-            raise ValueError(
-                f"{path} is of another configuration: it says nothing of {key}, which "
-                f"is {value!r} here"
-            )
-        if json.dumps(there[key], sort_keys=True) != json.dumps(value, sort_keys=True):
-            raise ValueError(
-                f"{path} is of another configuration: {key} is {there[key]!r} there, "
-                f"{value!r} here"
-            )
+def _checksum(tensors: Mapping[str, torch.Tensor], config: str) -> str:
+    digest = hashlib.sha256(config.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -6,18 +6,14 @@ a permutation, which is several times faster than loading one item at a time.
 
 from __future__ import annotations
 
-import functools
 import math
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
-
-from course_utils.training import checkpoints
 
 LossValue = torch.Tensor | Mapping[str, torch.Tensor]
 
@@ -84,8 +80,7 @@ def fit(
     batch_size: int = 128,
     lr: float = 1e-3,
     seed: int = 0,
-    progress: bool = False,
-    checkpoint: str | Path | None = None,
+    bar: bool = False,
     after_epoch: Callable[[History], object] | None = None,
 ) -> History:
     """Train a model in place by minibatch Adam.
@@ -108,14 +103,8 @@ def fit(
     seed
         Seed of the order of the examples and of the loss's noise. The weights the model
         starts from are the caller's: seed them before building it.
-    progress
+    bar
         Show a bar with the time left, which disappears at the end.
-    checkpoint
-        A file to write after every epoch. If it is there already, training goes on from
-        it, and ends with the very numbers of a run without a pause: weights, Adam's
-        moments and all random states are put back (torch's global one too, which
-        dropout uses). Model, loss, data and settings must be those of the file;
-        ``epochs`` may be larger.
     after_epoch
         Called with the history so far after every epoch: to look at the model while it
         changes. What it draws must not come from torch's global generator if the loss
@@ -130,8 +119,8 @@ def fit(
     ------
     ValueError
         If the data are not (N, D), are not finite, a count is no whole number from 1,
-        the step size is not positive, the loss is not one number or a dict with
-        ``"loss"``, or the checkpoint is damaged or of another run.
+        the step size is not positive, or the loss is not one number or a dict with
+        ``"loss"``.
     TrainingStopped
         If the loss becomes NaN or infinite, before a step is made with it; names the
         epoch, the batch and the likely cause. It is a `FloatingPointError`.
@@ -148,16 +137,10 @@ def fit(
     generator = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.Adam(model.parameters(), lr=lr, fused=True)
     history = History()
-    run = None
-    if checkpoint is not None:
-        settings = {"batch_size": batch_size, "lr": lr, "seed": seed}
-        run = _Run(Path(checkpoint), model, optimiser, generator)
-        run.config |= _describe(loss, x, validation) | settings
-        history = run.resume(epochs)
     batches = math.ceil(len(x) / batch_size)
-    bar = _Bar(progress, epochs * batches, len(history.train) * batches)
+    steps = _bar(bar, epochs * batches)
     try:
-        for epoch in range(len(history.train), epochs):
+        for epoch in range(epochs):
             model.train()
             totals: dict[str, float] = {}
             order = torch.randperm(len(x), generator=generator).to(x.device)
@@ -172,19 +155,18 @@ def fit(
                 terms["loss"].backward()
                 optimiser.step()
                 add_terms(totals, terms, len(rows))
-                bar.advance()
+                steps.update()
             means = {name: total / len(x) for name, total in totals.items()}
             note_means(history.train, history.train_terms, means)
             if validation is not None:
                 means = evaluate_terms(model, loss, validation, seed)
                 note_means(history.validation, history.validation_terms, means)
-            bar.say(f"epoch {epoch + 1}/{epochs}, loss {history.train[-1]:.4g}")
-            if run is not None:
-                run.save(history)
+            said = f"epoch {epoch + 1}/{epochs}, loss {history.train[-1]:.4g}"
+            steps.set_postfix_str(said, refresh=False)
             if after_epoch is not None:
                 after_epoch(history)
     finally:
-        bar.close()
+        steps.close()
     return history
 
 
@@ -332,117 +314,17 @@ def _likely_cause(
     )
 
 
-# --- progress -----------------------------------------------------------------------
+def _bar(shown: bool, total: int) -> Any:
+    """Make a progress bar on stdout that disappears; silent where it is not shown."""
+    from tqdm import tqdm
 
-
-class _Bar:
-    """A progress bar on stdout, or nothing."""
-
-    def __init__(self, shown: bool, total: int, done: int) -> None:
-        self.bar: Any = None
-        if shown:
-            from tqdm import tqdm
-
-            # Not stderr: nbgrader takes anything there for a failure.
-            self.bar = tqdm(
-                total=total, initial=done, file=sys.stdout, leave=False, unit="batch",
-                ncols=80, mininterval=0.25,
-            )  # fmt: skip
-
-    def advance(self) -> None:
-        if self.bar is not None:
-            self.bar.update()
-
-    def say(self, text: str) -> None:
-        if self.bar is not None:
-            self.bar.set_postfix_str(text, refresh=False)
-
-    def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
-
-
-# --- checkpoints --------------------------------------------------------------------
-
-
-def _describe(
-    loss: Loss, x: torch.Tensor, validation: torch.Tensor | None
-) -> dict[str, Any]:
-    seen = None if validation is None else checkpoints.checksum_of(validation)
-    return {
-        "loss": _name(loss),
-        "the checksum of x": checkpoints.checksum_of(x),
-        "the checksum of validation": seen,
-    }
-
-
-def _name(loss: Any) -> str:
-    """Name a loss; of a partial, with what it fixes."""
-    if isinstance(loss, functools.partial):
-        fixed = [*map(repr, loss.args)]
-        fixed += [f"{key}={value!r}" for key, value in loss.keywords.items()]
-        return f"{_name(loss.func)}({', '.join(fixed)})"
-    return getattr(loss, "__qualname__", type(loss).__name__)
-
-
-class _Run:
-    """All that decides how a training run goes on, to and from a file."""
-
-    def __init__(
-        self,
-        path: Path,
-        model: nn.Module,
-        optimiser: torch.optim.Optimizer,
-        generator: torch.Generator,
-    ) -> None:
-        self.path, self.model = path, model
-        self.optimiser, self.generator = optimiser, generator
-        self.config = checkpoints.model_config(model)
-
-    def save(self, history: History) -> None:
-        tensors = {f"model/{n}": t for n, t in self.model.state_dict().items()}
-        for place, state in self.optimiser.state_dict()["state"].items():
-            for name, value in state.items():
-                tensors[f"optimiser/{place}/{name}"] = value
-        tensors["random/fit"] = self.generator.get_state()
-        tensors["random/torch"] = torch.get_rng_state()
-        checkpoints.save(self.path, tensors, self.config, asdict(history))
-
-    def resume(self, epochs: int) -> History:
-        """Put back what the file says; an empty history if there is no file."""
-        if not self.path.exists():
-            return History()
-        try:
-            stored = checkpoints.load(self.path, self.config)
-            history = History(**stored.notes)
-            if len(history.train) > epochs:
-                raise ValueError(
-                    f"{self.path} has {len(history.train)} epochs already; expected at "
-                    f"most {epochs}"
-                )
-            model, state = self._sorted(stored.tensors)
-            checkpoints.put(self.model, model, str(self.path))
-        except (ValueError, TypeError) as error:
-            raise ValueError(
-                f"{error}. To start afresh, delete it or name another file"
-            ) from error
-        groups = self.optimiser.state_dict()["param_groups"]
-        self.optimiser.load_state_dict({"state": state, "param_groups": groups})
-        self.generator.set_state(stored.tensors["random/fit"])
-        torch.set_rng_state(stored.tensors["random/torch"])
-        return history
-
-    @staticmethod
-    def _sorted(
-        tensors: Mapping[str, torch.Tensor],
-    ) -> tuple[dict[str, torch.Tensor], dict[int, dict[str, torch.Tensor]]]:
-        model: dict[str, torch.Tensor] = {}
-        state: dict[int, dict[str, torch.Tensor]] = {}
-        for name, tensor in tensors.items():
-            kind, _, rest = name.partition("/")
-            if kind == "model":
-                model[rest] = tensor
-            elif kind == "optimiser":
-                place, _, entry = rest.partition("/")
-                state.setdefault(int(place), {})[entry] = tensor
-        return model, state
+    # Not stderr: nbgrader takes anything there for a failure.
+    return tqdm(
+        total=total,
+        file=sys.stdout,
+        leave=False,
+        unit="batch",
+        ncols=80,
+        mininterval=0.25,
+        disable=not shown,
+    )

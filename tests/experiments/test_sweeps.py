@@ -145,7 +145,7 @@ def test_what_was_run_is_read_back(made):
     assert results.scores("rate").shape == (2, 2) and results.kl().shape == (2, 2, 3)
     names = {file.name for file in folder.iterdir()}
     assert len(names) == 8 + 4, "one JSON file a run, weights of seed 0, nothing else"
-    assert "beta-VAE_beta_4_seed_0.npz" in names
+    assert "beta-VAE_beta_4_seed_0.safetensors" in names
 
 
 def test_the_weights_are_those_that_were_measured(made):
@@ -241,7 +241,7 @@ def test_another_configuration_is_refused(copied, trained, change, said):
     assert before == {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
-@pytest.mark.parametrize("ending", ["json", "npz"])
+@pytest.mark.parametrize("ending", ["json", "safetensors"])
 @pytest.mark.parametrize("how", ["gone", "cut", "empty", "altered"])
 def test_a_damaged_entry_is_made_anew(copied, trained, ending, how):
     folder, results = copied

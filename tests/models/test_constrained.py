@@ -5,17 +5,14 @@ import math
 import pytest
 import torch
 
-from course_utils.models import VAE, LinearVAE
+from course_utils.models import LinearVAE
 from course_utils.models.constrained import (
-    CapacityLoss,
-    ConstrainedLoss,
     Infeasible,
     Kkt,
     Multiplier,
     kkt_residuals,
 )
 from course_utils.oracles import rate_distortion
-from course_utils.training import evaluate_terms, fit
 
 VARIANCES = torch.tensor([5.0, 2.0, 0.7, 0.3]).double()
 
@@ -115,68 +112,3 @@ def test_terms_that_are_not_means_are_refused():
     u = torch.ones(3, requires_grad=True)
     with pytest.raises(ValueError, match="rate has shape"):
         kkt_residuals(u.sum(), u, 1.0, 1.0, [u])
-
-
-# --- training -----------------------------------------------------------------------
-
-
-def binary_data(count=400):
-    generator = torch.Generator().manual_seed(0)
-    z = torch.randn(count, 2, generator=generator)
-    logits = 4 * z @ torch.randn(2, 10, generator=generator)
-    return torch.bernoulli(logits.sigmoid(), generator=generator)
-
-
-def test_training_ends_at_the_rate_it_was_given():
-    torch.manual_seed(0)
-    model, x = VAE(10, 2, hidden=(16,)), binary_data()
-    loss = ConstrainedLoss(Multiplier(delta=1.0, step=0.02, scale="log"))
-    history = fit(model, loss, x, epochs=120, lr=1e-2)
-    rate = evaluate_terms(model, loss, x)["rate"]
-    assert rate == pytest.approx(1.0, abs=0.15)
-    assert history.train_terms["beta"][-1] == pytest.approx(
-        loss.multiplier.beta, rel=0.2
-    )
-    assert loss.multiplier.beta > 1.2  # the rate at β = 1 is higher
-
-
-def test_validation_leaves_the_multiplier_alone():
-    loss = ConstrainedLoss(Multiplier(delta=0.0))
-    evaluate_terms(VAE(10, 2), loss, binary_data(20))
-    assert loss.multiplier.beta == 1.0
-    capacity = CapacityLoss(3.0, steps=5)
-    evaluate_terms(VAE(10, 2), capacity, binary_data(20))
-    assert capacity.step == 0
-
-
-def test_the_capacity_holds_the_rate():
-    torch.manual_seed(0)
-    model, x = VAE(10, 2, hidden=(16,)), binary_data()
-    loss = CapacityLoss(1.0, steps=100, gamma=20.0)
-    history = fit(model, loss, x, epochs=80, lr=1e-2)
-    capacity = history.train_terms["capacity"]
-    assert capacity[0] < 0.05 and capacity[-1] == pytest.approx(1.0)
-    assert evaluate_terms(model, loss, x)["rate"] == pytest.approx(1.0, abs=0.1)
-
-
-def test_the_capacity_penalty_is_two_sided():
-    torch.manual_seed(0)
-    model, x = VAE(10, 2), binary_data(20)
-    loss = CapacityLoss(7.0, steps=1, gamma=2.0)
-    loss.step = 1
-    terms = loss(model, x, torch.Generator().manual_seed(0))
-    want = terms["distortion"] + 2.0 * (7.0 - terms["rate"])
-    assert torch.allclose(terms["loss"], want)
-
-
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ({"capacity": -1.0, "steps": 5}, "capacity is -1.0"),
-        ({"capacity": 1.0, "steps": 0}, "steps is 0"),
-        ({"capacity": 1.0, "steps": 5, "gamma": math.inf}, "gamma is inf"),
-    ],
-)
-def test_bad_capacities(settings, said):
-    with pytest.raises(ValueError, match=said):
-        CapacityLoss(**settings)

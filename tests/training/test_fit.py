@@ -1,7 +1,6 @@
 """The training loop is the plain one, follows its seed, and says where it broke."""
 
 import contextlib
-import functools
 import math
 
 import nbclient
@@ -11,11 +10,8 @@ import torch
 from torch import nn
 
 from course_utils.models import (
-    VAE,
     Autoencoder,
     LinearAutoencoder,
-    LinearVAE,
-    elbo_loss,
     reconstruction_loss,
 )
 from course_utils.training import (
@@ -167,22 +163,6 @@ def test_after_each_epoch_the_history_so_far_is_shown():
         assert validation == want.validation[:epochs]
         assert torch.equal(then, weights(model))
     assert len(seen) == 3
-
-
-def test_after_an_epoch_its_checkpoint_is_there(tmp_path):
-    path = tmp_path / "run.safe"
-    settings = {"seed": 4, "checkpoint": path}
-
-    def pause(history):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        fit(make(), noisy_loss, draw(), epochs=3, after_epoch=pause, **settings)
-    resumed, shown = make(), []
-    fit(resumed, noisy_loss, draw(), epochs=3, after_epoch=shown.append, **settings)
-    whole = make()
-    fit(whole, noisy_loss, draw(), epochs=3, seed=4)
-    assert torch.equal(weights(resumed), weights(whole)) and len(shown) == 2
 
 
 # --- the history --------------------------------------------------------------------
@@ -442,7 +422,7 @@ def test_weights_that_ran_away_are_named():
     assert "a step size of 1e+90 may be too large" in said
 
 
-# --- progress -----------------------------------------------------------------------
+# --- the bar -------------------------------------------------------------------------
 
 
 def test_a_run_says_nothing_unless_asked(capfd):
@@ -454,7 +434,7 @@ def test_a_run_says_nothing_unless_asked(capfd):
 def test_the_bar_is_on_stdout_and_disappears(capfd, breaks):
     lr = 1e200 if breaks else 1e-3
     with contextlib.suppress(FloatingPointError):
-        fit(make(), reconstruction_loss, draw(), epochs=3, lr=lr, progress=True)
+        fit(make(), reconstruction_loss, draw(), epochs=3, lr=lr, bar=True)
     out, err = capfd.readouterr()
     assert err == "" and "batch" in out and "<" in out  # time passed < time left
     assert out.endswith("\r") and "\n" not in out
@@ -466,7 +446,7 @@ def test_the_bar_leaves_nothing_in_a_saved_notebook():
         "from course_utils.training import fit, reconstruction_loss\n"
         "from course_utils.models import LinearAutoencoder\nimport torch\n"
         "fit(LinearAutoencoder(2, 1), reconstruction_loss, torch.ones(9, 2),"
-        " epochs=3, progress=True);"
+        " epochs=3, bar=True);"
     )
     notebook = nbformat.v4.new_notebook(cells=[cell])
     nbclient.NotebookClient(notebook, kernel_name="python3").execute()
@@ -476,243 +456,6 @@ def test_the_bar_leaves_nothing_in_a_saved_notebook():
 
 def test_the_bar_changes_nothing():
     ours, plain = make(), make()
-    fit(ours, noisy_loss, draw(), epochs=2, progress=True)
+    fit(ours, noisy_loss, draw(), epochs=2, bar=True)
     fit(plain, noisy_loss, draw(), epochs=2)
     assert torch.equal(weights(ours), weights(plain))
-
-
-# --- resuming -----------------------------------------------------------------------
-
-
-class WithMemory(nn.Module):
-    """Has what is easily forgotten: running means, dropout, a weight never used."""
-
-    def __init__(self):
-        super().__init__()
-        self.inner = nn.Sequential(
-            nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Dropout(0.3), nn.Linear(6, 4)
-        )
-        self.unused = nn.Parameter(torch.ones(2))
-
-    def forward(self, x):
-        return self.inner(x)
-
-
-def remembering(seed=0):
-    torch.manual_seed(seed)
-    return WithMemory().double()
-
-
-RUN = {"batch_size": 5, "lr": 0.02, "seed": 4, "validation": draw(9, seed=2)}
-
-
-def same_state(first, second):
-    return all(
-        torch.equal(first.state_dict()[name], second.state_dict()[name])
-        for name in first.state_dict()
-    )
-
-
-@pytest.mark.parametrize("build", [make, remembering])
-@pytest.mark.parametrize("pauses", [(1,), (2, 3), (1, 2, 3, 4)])
-def test_a_resumed_run_is_the_uninterrupted_one_to_the_last_bit(
-    tmp_path, build, pauses
-):
-    whole = build()
-    want = fit(whole, terms_loss, draw(), epochs=5, **RUN)
-    state = torch.get_rng_state()
-    model = build()
-    for place, epochs in enumerate((*pauses, 5)):
-        if place:
-            model = build(seed=epochs)  # other weights, which the file replaces
-            torch.manual_seed(99)  # and other global noise
-        got = fit(
-            model, terms_loss, draw(), epochs=epochs, checkpoint=tmp_path / "r", **RUN
-        )
-    assert same_state(model, whole) and got == want
-    assert torch.equal(torch.get_rng_state(), state)
-
-
-def test_a_run_killed_in_mid_epoch_is_resumed(tmp_path):
-    whole, model, calls = make(), make(), []
-    want = fit(whole, noisy_loss, draw(), epochs=4, **RUN)
-
-    def killed(model, batch, generator):
-        calls.append(0)
-        if len(calls) == 14:  # 5 batches and a validation an epoch
-            raise KeyboardInterrupt
-        return noisy_loss(model, batch, generator)
-
-    killed.__qualname__ = noisy_loss.__qualname__
-    path = tmp_path / "run.npz"
-    with pytest.raises(KeyboardInterrupt):
-        fit(model, killed, draw(), epochs=4, checkpoint=path, **RUN)
-    model = make(seed=1)
-    got = fit(model, noisy_loss, draw(), epochs=4, checkpoint=path, **RUN)
-    assert same_state(model, whole) and got == want
-
-
-def test_a_checkpoint_changes_nothing_and_a_finished_run_stays(tmp_path):
-    plain, model = make(), make()
-    want = fit(plain, noisy_loss, draw(), epochs=3, **RUN)
-    path = tmp_path / "run.npz"
-    fit(model, noisy_loss, draw(), epochs=3, checkpoint=path, **RUN)
-    assert same_state(model, plain)
-    before = path.read_bytes()
-    again = make(seed=3)
-    assert fit(again, noisy_loss, draw(), epochs=3, checkpoint=path, **RUN) == want
-    assert same_state(again, plain) and path.read_bytes() == before
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"lr": 0.01}, "lr is 0.02 there, 0.01 here"),
-        ({"batch_size": 6}, "batch_size is 5 there, 6 here"),
-        ({"seed": 5}, "seed is 4 there, 5 here"),
-        ({"validation": None}, "the checksum of validation is"),
-        ({"x": draw(seed=8)}, "the checksum of x is"),
-        (
-            {"loss": reconstruction_loss},
-            "loss is 'noisy_loss' there, 'reconstruction_l",
-        ),
-        ({"model": remembering()}, "model is 'Autoencoder' there, 'WithMemory' here"),
-        ({"model": Autoencoder(4, 3, (5,)).double()}, "does not fit the model: "),
-        ({"epochs": 1}, "has 2 epochs already; expected at most 1"),
-    ],
-)
-def test_another_run_s_checkpoint_is_refused(tmp_path, change, said):
-    path = tmp_path / "run.npz"
-    given = {"model": make(), "loss": noisy_loss, "x": draw(), "epochs": 2}
-    given |= {"checkpoint": path, **RUN}
-    fit(**given)
-    before = path.read_bytes()
-    changed = {**given, "model": make(seed=1), "epochs": 3, **change}
-    start = {name: t.clone() for name, t in changed["model"].state_dict().items()}
-    with pytest.raises(ValueError, match=f"{said}.* delete it or name another file"):
-        fit(**changed)
-    assert path.read_bytes() == before
-    state = changed["model"].state_dict()
-    assert all(torch.equal(start[name], state[name]) for name in start)
-
-
-def test_a_damaged_checkpoint_is_refused(tmp_path):
-    path = tmp_path / "run.npz"
-    fit(make(), noisy_loss, draw(), epochs=1, checkpoint=path)
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ValueError, match="cut short.* To start afresh, delete it"):
-        fit(make(), noisy_loss, draw(), epochs=2, checkpoint=path)
-
-
-def test_a_broken_run_leaves_the_last_good_epoch(tmp_path):
-    calls = []
-
-    def loss(model, batch, generator):
-        calls.append(0)
-        broken = math.nan if len(calls) == 12 else 0.0
-        return noisy_loss(model, batch, generator) + broken
-
-    model, path = make(), tmp_path / "run.npz"
-    with pytest.raises(TrainingStopped):
-        fit(model, loss, draw(), epochs=9, batch_size=5, checkpoint=path)
-    good, resumed = make(), make(seed=1)
-    want = fit(good, noisy_loss, draw(), epochs=2, batch_size=5)
-    history = fit(resumed, loss, draw(), epochs=2, batch_size=5, checkpoint=path)
-    assert same_state(good, resumed) and history == want
-
-
-# --- variational autoencoders -------------------------------------------------------
-
-VAES = [
-    {"likelihood": "bernoulli"},
-    {"likelihood": "gaussian", "sigma": 0.3},
-    {"likelihood": "gaussian", "noise": "scalar", "sigma": 0.3},
-    {"likelihood": "gaussian", "noise": "pixel", "sigma": 0.3},
-]
-
-
-def vae(seed=0, **settings):
-    torch.manual_seed(seed)
-    return VAE(6, 2, (5,), activation=nn.Tanh, **settings).double()
-
-
-def ink(N=30, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return (torch.rand(N, 6, generator=generator, dtype=torch.float64) < 0.4).double()
-
-
-@pytest.mark.parametrize("settings", VAES)
-@pytest.mark.parametrize("beta", [0.0, 1.0, 4.0])
-def test_the_elbo_loss_is_what_torch_s_distributions_say(settings, beta):
-    model, x = vae(**settings), ink()
-    terms = elbo_loss(model, x, torch.Generator().manual_seed(3), beta)
-    x_given_z, mu, logvar, _ = model(x, torch.Generator().manual_seed(3))
-    if settings["likelihood"] == "bernoulli":
-        p = torch.distributions.Bernoulli(logits=x_given_z.logits)
-    else:
-        p = torch.distributions.Normal(x_given_z.mean, x_given_z.logvar.exp().sqrt())
-    q = torch.distributions.Normal(mu, logvar.exp().sqrt())
-    prior = torch.distributions.Normal(torch.zeros_like(mu), 1.0)
-    distortion = -p.log_prob(x).sum(1).mean()
-    rate = torch.distributions.kl_divergence(q, prior).sum(1).mean()
-    assert terms["distortion"].item() == pytest.approx(distortion.item(), rel=1e-12)
-    assert terms["rate"].item() == pytest.approx(rate.item(), rel=1e-12)
-    want = (distortion + beta * rate).item()
-    assert terms["loss"].item() == pytest.approx(want, rel=1e-12)
-
-
-@pytest.mark.parametrize("settings", VAES)
-def test_a_vae_learns_and_is_resumed_to_the_last_bit(tmp_path, settings):
-    x, other = ink(100), ink(40, seed=1)
-    run = {"validation": other, "batch_size": 20, "lr": 0.01}
-    whole = vae(**settings)
-    want = fit(whole, elbo_loss, x, epochs=6, **run)
-    assert want.validation[-1] < want.validation[0]
-    for terms, losses in (
-        (want.train_terms, want.train), (want.validation_terms, want.validation),
-    ):  # fmt: skip
-        assert set(terms) == {"distortion", "rate"}
-        for *parts, loss in zip(*terms.values(), losses, strict=True):
-            assert sum(parts) == pytest.approx(loss, rel=1e-12)
-    path = tmp_path / "run.npz"
-    fit(vae(**settings), elbo_loss, x, epochs=2, checkpoint=path, **run)
-    model = vae(seed=7, **settings)
-    got = fit(model, elbo_loss, x, epochs=6, checkpoint=path, **run)
-    assert same_state(model, whole) and got == want
-
-
-def test_the_checkpoint_knows_beta_and_sigma(tmp_path):
-    path, x = tmp_path / "run.npz", ink()
-    gaussian = {"likelihood": "gaussian", "sigma": 0.3}
-    four = functools.partial(elbo_loss, beta=4.0)
-    fit(vae(**gaussian), four, x, epochs=1, checkpoint=path)
-    two = functools.partial(elbo_loss, beta=2.0)
-    said = r"loss is 'elbo_loss\(beta=4.0\)' there, 'elbo_loss\(beta=2.0\)' here"
-    with pytest.raises(ValueError, match=said):
-        fit(vae(**gaussian), two, x, epochs=2, checkpoint=path)
-    with pytest.raises(ValueError, match=r"sigma is 0.3 there, 0.5 here"):
-        fit(vae(**gaussian | {"sigma": 0.5}), four, x, epochs=2, checkpoint=path)
-    with pytest.raises(ValueError, match=r"noise is 'fixed' there, 'pixel' here"):
-        fit(vae(**gaussian, noise="pixel"), four, x, epochs=2, checkpoint=path)
-
-
-def test_an_overflow_of_logvar_is_placed():
-    model = vae()
-    with torch.no_grad():
-        model.encoder[-1].bias[2:] = 800.0  # exp of it is beyond double precision
-    with pytest.raises(TrainingStopped, match="epoch 0, batch 0 .* term rate") as info:
-        fit(model, elbo_loss, ink(), epochs=1)
-    assert "exp of a large number such as an unbounded logvar" in str(info.value)
-
-
-def test_the_sampled_elbo_of_a_linear_vae_is_its_exact_one():
-    torch.manual_seed(0)
-    model = LinearVAE(6, 2, sigma2=0.5).double()
-    x = ink(50)
-    with torch.no_grad():
-        distortion, rate = (term.mean().item() for term in model.terms(x))
-        generator = torch.Generator().manual_seed(0)
-        drawn = [elbo_loss(model, x, generator) for _ in range(400)]
-    got = torch.stack([terms["distortion"] for terms in drawn])
-    assert abs(got.mean() - distortion) < 4 * got.std() / 400**0.5
-    assert drawn[0]["rate"].item() == pytest.approx(rate, rel=1e-12)
