@@ -16,7 +16,7 @@ PACKAGE = ROOT / "course_utils"
 # A new module needs a place here.
 ORDER = (
     ("files", "arguments", "objectives"),
-    ("data", "oracles"),
+    ("course", "data", "oracles"),
     ("models",),
     ("training", "metrics", "linter"),
     ("experiments", "plots", "widgets"),

@@ -12,12 +12,6 @@ def readme(root):
     return (root / "README.md").read_text(encoding="utf-8")
 
 
-def test_every_lesson_is_listed_and_only_those(root, readme):
-    listed = re.findall(r"\(notebooks/([^)]+\.ipynb)\)", readme)
-    there = sorted(path.name for path in (root / "notebooks").glob("*.ipynb"))
-    assert listed == there
-
-
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "data/README.md"])
 def test_links_to_files_resolve(root, page):
     text = (root / page).read_text(encoding="utf-8")
