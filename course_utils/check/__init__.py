@@ -19,13 +19,20 @@ from dataclasses import replace
 from typing import Any
 
 from course_utils.check import memory
-from course_utils.check.views import Note, ProgressView, ReportView, show
+from course_utils.check.views import (
+    Note,
+    ProgressView,
+    ReportView,
+    SolutionView,
+    show,
+)
+from course_utils.check.written import source_of
 from course_utils.exercises import find
 from course_utils.grading import limits
 from course_utils.grading.exercise import Exercise
 from course_utils.grading.grade import grade
 
-__all__ = ["check", "hint", "points", "progress"]
+__all__ = ["check", "hint", "points", "progress", "solution"]
 
 _scores: dict[str, float] = {}
 _hints_given: dict[str, int] = {}
@@ -98,7 +105,25 @@ def hint(name: str) -> None:
     _hints_given[name] = given
     left = len(exercise.hints) - given
     more = f"{left} more" if left else "the last one"
+    if not left and memory.solutions_are_open():
+        more += f' before solution("{name}")'
     show(Note(f"hint {given}, {more}", exercise.hints[given - 1]))
+
+
+def solution(name: str) -> None:
+    """Show the course's version of an exercise, with its comments, at any time.
+
+    Unless the exercise is solved already, it counts as looked up from then on, which
+    `progress` shows. No points are lost. In an assignment released for grading it is
+    switched off.
+    """
+    exercise = find(name)
+    if not memory.solutions_are_open():
+        show(Note(name, CLOSED_TEXT))
+        return
+    solved = memory.status(name) == "solved"
+    memory.look_up(name)
+    show(SolutionView(name, source_of(exercise), "" if solved else LOOKED_UP_TEXT))
 
 
 def progress() -> None:
@@ -107,6 +132,13 @@ def progress() -> None:
 
 
 # --- the course's own version -------------------------------------------------------
+
+CLOSED_TEXT = "this assignment is graded, so the course's version is not shown here."
+
+LOOKED_UP_TEXT = (
+    "It counts as looked up: progress() shows it, and no points are lost. Close it, "
+    "write your own, and run the check."
+)
 
 COURSE_VERSION_TEXT = (
     "this is the course's own version, which stepped in after an earlier check. "

@@ -6,6 +6,7 @@ import html
 from typing import Any
 
 from course_utils.check import memory
+from course_utils.course import course
 from course_utils.exercises import all_exercises
 from course_utils.grading.exercise import Report
 
@@ -95,45 +96,76 @@ class ReportView:
         )
 
 
+class SolutionView:
+    """The course's version of an exercise as code to read, and a line under it."""
+
+    def __init__(self, name: str, source: str, text: str) -> None:
+        self.name, self.source, self.text = name, source, text
+
+    def __repr__(self) -> str:
+        said = [f"{self.name}, the course's version:", self.source, self.text]
+        return "\n".join(part for part in said if part)
+
+    def _repr_html_(self) -> str:
+        heading = f"{html.escape(self.name)}, the course's version"
+        return (
+            f"<p><strong>{heading}</strong></p>"
+            f"<pre><code>{html.escape(self.source)}</code></pre>"
+            + (f"<p>{html.escape(self.text)}</p>" if self.text else "")
+        )
+
+
 class ProgressView:
     """The exercises of all lessons and how far the learner is with each."""
+
+    MARKS = {"solved": "✓", "tried": "✗", "not yet": "·"}
 
     def rows(self) -> list[tuple[str, str, str, str]]:
         """Return lesson, name, title and status of every exercise."""
         known = memory.load()
-        words = {name: str(entry["status"]) for name, entry in known.items()}
         return [
-            (lesson, item.name, item.title, words.get(item.name, "not yet"))
-            for lesson, exercises in all_exercises().items()
+            (
+                _lesson_name(number),
+                item.name,
+                item.title,
+                memory.in_words(known.get(item.name)),
+            )
+            for number, exercises in all_exercises().items()
             for item in exercises
         ]
 
     def __repr__(self) -> str:
-        marks = {"solved": "✓", "tried": "✗", "not yet": "·"}
         lines = [
-            f"  {marks[status]} {lesson} {name}: {status}"
+            f"  {self._mark(status)} {lesson[:2]} {name}: {status}"
             for lesson, name, _, status in self.rows()
         ]
         return "\n".join([self.summary(), *lines])
 
+    def _mark(self, status: str) -> str:
+        return self.MARKS[status.split(", ")[0]]
+
     def summary(self) -> str:
         """Return how many are solved."""
         rows = self.rows()
-        solved = sum(status == "solved" for *_, status in rows)
+        solved = sum(status.startswith("solved") for *_, status in rows)
         return f"{solved} of {len(rows)} exercises solved"
 
     def _repr_html_(self) -> str:
         cell = "padding:2px 10px 2px 0;text-align:left"
-        marks = {"solved": "✓ solved", "tried": "✗ tried", "not yet": "· not yet"}
         head = "".join(
             f'<th style="{cell}">{word}</th>'
             for word in ("lesson", "exercise", "about", "status")
         )
         rows = "".join(
-            f'<tr><td style="{cell}">{lesson}</td>'
+            f'<tr><td style="{cell}">{html.escape(lesson)}</td>'
             f'<td style="{cell}"><code>{html.escape(name)}</code></td>'
             f'<td style="{cell}">{html.escape(title)}</td>'
-            f'<td style="{cell}">{marks[status]}</td></tr>'
+            f'<td style="{cell}">{self._mark(status)} {status}</td></tr>'
             for lesson, name, title, status in self.rows()
         )
         return f"<p>{self.summary()}</p><table><tr>{head}</tr>{rows}</table>"
+
+
+def _lesson_name(number: str) -> str:
+    lesson = course().lesson(number)
+    return f"{number} {lesson.title}" if lesson else number

@@ -12,7 +12,7 @@ import pkgutil
 
 from course_utils.grading.exercise import Exercise
 
-__all__ = ["Exercise", "all_exercises", "find"]
+__all__ = ["Exercise", "all_exercises", "find", "lesson_of"]
 
 
 @functools.cache
@@ -45,3 +45,21 @@ def find(name: str) -> Exercise:
         return known[name]
     close = difflib.get_close_matches(name, known, n=3) or sorted(known)
     raise ValueError(f"no exercise is named {name!r}; did you mean {', '.join(close)}?")
+
+
+def lesson_of(name: str) -> str:
+    """Return the number of the lesson that an exercise stands in.
+
+    Raises
+    ------
+    ValueError
+        If no exercise has that name.
+
+    Examples
+    --------
+    >>> lesson_of("squared_error")
+    '00'
+    """
+    exercise = find(name)
+    lessons = all_exercises().items()
+    return next(number for number, exercises in lessons if exercise in exercises)

@@ -6,9 +6,17 @@ import pytest
 import torch
 
 from course_utils import check as check_module
-from course_utils.check import check, course_version, hint, memory, points
+from course_utils.check import (
+    check,
+    course_version,
+    hint,
+    memory,
+    points,
+    solution,
+)
 from course_utils.check.views import ProgressView, ReportView
-from course_utils.exercises import find
+from course_utils.check.written import source_of
+from course_utils.exercises import all_exercises, find
 from course_utils.grading.grade import grade
 
 EXERCISE = find("squared_error")
@@ -177,3 +185,61 @@ def test_progress_shows_every_exercise_with_its_status(seen):
     assert set(rows.values()) == {"solved", "not yet"}
     assert "1 of" in ProgressView().summary()
     assert "✓ solved" in ProgressView()._repr_html_()
+
+
+# --- the solution, to read ----------------------------------------------------------
+
+
+def test_the_solution_is_that_of_the_lesson_with_its_comments(seen):
+    solution("squared_error")
+    text = repr(seen[-1])
+    assert "def squared_error(x, x_hat):" in text
+    assert "# One number per example first" in text
+    assert "SOLUTION" not in text
+    assert "It counts as looked up" in text
+
+
+def test_what_was_looked_up_is_shown_and_costs_nothing(seen):
+    solution("squared_error")
+    rows = {name: status for _, name, _, status in ProgressView().rows()}
+    assert rows["squared_error"] == "not yet, looked up"
+    check(as_exercise(lambda x, x_hat: right(x, x_hat)))
+    assert points("squared_error") == EXERCISE.points
+    assert memory.status("squared_error") == "solved, looked up"
+    assert "1 of" in ProgressView().summary()
+    assert "✓ 00 squared_error: solved, looked up" in repr(ProgressView())
+
+
+def test_after_solving_it_yourself_looking_is_free(seen):
+    check(as_exercise(lambda x, x_hat: right(x, x_hat)))
+    solution("squared_error")
+    assert memory.status("squared_error") == "solved"
+    assert "looked up" not in repr(seen[-1])
+
+
+def test_the_last_hint_says_where_the_solution_is(seen):
+    for _ in EXERCISE.hints[:-1]:
+        hint("squared_error")
+        assert "solution(" not in repr(seen[-1])
+    hint("squared_error")
+    assert 'the last one before solution("squared_error"):' in repr(seen[-1])
+
+
+def test_a_graded_assignment_keeps_the_solution_closed(seen, tmp_path):
+    (tmp_path / memory.RELEASED).touch()
+    solution("squared_error")
+    assert "graded" in repr(seen[-1]) and "def " not in repr(seen[-1])
+    assert memory.status("squared_error") == "not yet"
+    for _ in EXERCISE.hints:
+        hint("squared_error")
+    assert "solution(" not in repr(seen[-1])
+
+
+def test_every_exercise_has_a_solution_to_read():
+    for exercises in all_exercises().values():
+        for exercise in exercises:
+            assert f"def {exercise.name}(" in source_of(exercise)
+
+
+def test_away_from_the_lessons_the_reference_is_shown(tmp_path):
+    assert "def squared_error(" in source_of(EXERCISE, folder=tmp_path)

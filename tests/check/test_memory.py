@@ -77,3 +77,22 @@ def test_two_sessions_do_not_drop_each_others_entries(workbook):
     memory.record("b", "passed", 1.0)
     memory.forget()
     assert {memory.status("a"), memory.status("b")} == {"solved"}
+
+
+def test_looked_up_outlives_the_session_and_every_later_outcome(workbook):
+    memory.look_up("a")
+    memory.forget()
+    assert memory.status("a") == "not yet, looked up"
+    memory.record("a", "failed", 0.0)
+    assert memory.status("a") == "tried, looked up"
+    memory.forget()
+    memory.record("a", "passed", 3.0)
+    memory.forget()
+    assert memory.status("a") == "solved, looked up"
+
+
+def test_looking_up_what_is_solved_changes_nothing(workbook):
+    memory.record("a", "passed", 3.0)
+    before = (workbook / memory.FILE).read_text()
+    memory.look_up("a")
+    assert (workbook / memory.FILE).read_text() == before
