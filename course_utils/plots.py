@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from course_utils.arguments import whole_numbers
 from course_utils.training import History
 
 # Distinguishable for colour-blind readers; the first three are the cheat sheet's.
@@ -430,8 +431,7 @@ def quantile_grid(n: int) -> torch.Tensor:
             [-0.6745, -0.6745],
             [ 0.6745, -0.6745]])
     """
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise ValueError(f"n is {n!r}; expected a whole number from 1")
+    whole_numbers(n=n)
     axis = torch.special.ndtri((torch.arange(n) + 0.5) / n)
     rows, columns = torch.meshgrid(axis.flip(0), axis, indexing="ij")
     return torch.stack([columns, rows], dim=2).reshape(-1, 2)

@@ -10,7 +10,10 @@ from typing import NamedTuple
 
 import torch
 
+from course_utils.arguments import one_of, whole_number, whole_numbers
+
 SPLITS = ("train", "validation", "test")
+VALUES = ("grey", "binary")
 DIGIT_COUNTS = {"train": 1200, "validation": 297, "test": 300}
 # Columns of a photograph (as shares of its width) that each split may use.
 PHOTO_COLUMNS = {"train": (0.0, 0.6), "validation": (0.6, 0.75), "test": (0.75, 1.0)}
@@ -21,18 +24,6 @@ class Split(NamedTuple):
 
     x: torch.Tensor
     y: torch.Tensor
-
-
-def _one_of(value: str, allowed: tuple[str, ...], what: str) -> str:
-    if value not in allowed:
-        raise ValueError(f"{what} is {value!r}; expected one of {', '.join(allowed)}")
-    return value
-
-
-def _count(value: int, what: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{what} is {value!r}; expected a whole number of at least 1")
-    return value
 
 
 # --- handwritten digits -------------------------------------------------------------
@@ -89,8 +80,8 @@ def digits(split: str = "train", values: str = "grey") -> Split:
     >>> x.shape, y.shape
     (torch.Size([300, 64]), torch.Size([300]))
     """
-    _one_of(split, SPLITS, "split")
-    _one_of(values, ("grey", "binary"), "values")
+    one_of(SPLITS, split=split)
+    one_of(VALUES, values=values)
     x, y, index = _digits_arrays()
     rows = index[split]
     grey = x[rows]
@@ -140,9 +131,9 @@ def photo_region(name: str, split: str) -> torch.Tensor:
     >>> photo_region("china", "test").shape
     torch.Size([427, 160])
     """
-    _one_of(split, SPLITS, "split")
+    one_of(SPLITS, split=split)
     photos = _photographs()
-    _one_of(name, tuple(photos), "name")
+    one_of(photos, name=name)
     image = photos[name]
     left, right = (round(share * image.shape[1]) for share in PHOTO_COLUMNS[split])
     return image[:, left:right].clone()
@@ -187,10 +178,9 @@ def patches(
     >>> patches("validation", size=4, count=6).shape
     torch.Size([6, 16])
     """
-    _one_of(split, SPLITS, "split")
-    _count(count, "count")
-    if not 2 <= _count(size, "size") <= 64:
-        raise ValueError(f"size is {size}; expected 2 to 64 pixels")
+    one_of(SPLITS, split=split)
+    whole_numbers(count=count)
+    whole_number("size", size, 2, 64)
     x = _cut_patches(split, size, count, seed)
     if centred:
         x = x - _cut_patches("train", size, 10_000, 0).mean(0)

@@ -20,12 +20,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from course_utils.data.embedded import SPLITS, Split
+from course_utils.arguments import one_of
+from course_utils.data.embedded import SPLITS, VALUES, Split
 from course_utils.files import ROOT
 
 VARIABLE = "VAE_COURSE_DATA"
 PATIENCE = 30  # seconds without an answer until the next mirror is tried
-VALUES = ("grey", "binary")
 _UNSIGNED_BYTE = 0x08
 
 
@@ -207,11 +207,8 @@ def parse_idx(content: bytes) -> np.ndarray:
 
 
 def _read_split(name: str, split: str, values: str, folder: str | Path | None) -> Split:
-    for given, allowed, what in ((split, SPLITS, "split"), (values, VALUES, "values")):
-        if given not in allowed:
-            raise ValueError(
-                f"{what} is {given!r}; expected one of {', '.join(allowed)}"
-            )
+    one_of(SPLITS, split=split)
+    one_of(VALUES, values=values)
     source = SOURCES[name]
     images, labels = (
         parse_idx(_content(name, file, folder))

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from course_utils.arguments import one_of, whole_number, whole_numbers
 from course_utils.data.embedded import SPLITS
 
 FACTORS = ("colour", "shape", "scale", "orientation", "pos_x", "pos_y")
@@ -185,8 +186,7 @@ class FactorGrid:
         >>> x.shape, factors.classes.shape
         (torch.Size([5, 1024]), torch.Size([5, 6]))
         """
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise ValueError(f"count is {count!r}; expected a whole number >= 1")
+        whole_numbers(count=count)
         places = None if rows is None else self._rows(rows)
         if places is not None and places.numel() == 0:
             raise ValueError("rows are empty; expected at least one place to draw from")
@@ -221,8 +221,7 @@ class FactorGrid:
         >>> [len(grid.split(part)) for part in ("train", "validation", "test")]
         [4800, 600, 600]
         """
-        if part not in SPLITS:
-            raise ValueError(f"part is {part!r}; expected one of {', '.join(SPLITS)}")
+        one_of(SPLITS, part=part)
         classes = self.factors(slice(None)).classes
         classes[:, 3] = self._first_alike()[classes[:, 1], classes[:, 3]]
         different, picture = self.index(classes).unique(return_inverse=True)
@@ -388,7 +387,7 @@ class Sprites(FactorGrid):
         pos_y: Levels = None,
         values: str = "binary",
     ) -> None:
-        _check_size(size)
+        whole_number("size", size, 8, 512)
         if values not in VALUES:
             raise ValueError(f"values is {values!r}; expected {' or '.join(VALUES)}")
         if positions is not None and not (pos_x is None and pos_y is None):
@@ -460,7 +459,7 @@ def render(factors: Tensor, size: int = 64, values: str = "binary") -> Tensor:
     ----------
     ----------
     """
-    _check_size(size)
+    whole_number("size", size, 8, 512)
     if values not in VALUES:
         raise ValueError(f"values is {values!r}; expected {' or '.join(VALUES)}")
     table = torch.as_tensor(factors).double()
@@ -477,11 +476,6 @@ def render(factors: Tensor, size: int = 64, values: str = "binary") -> Tensor:
         raise ValueError("a shape is not 1, 2 or 3 (square, ellipse, heart)")
     _check_ranges(*(table[:, column] for column in (2, 4, 5)))
     return _draw(table, size, values)
-
-
-def _check_size(size: int) -> None:
-    if isinstance(size, bool) or not isinstance(size, int) or not 8 <= size <= 512:
-        raise ValueError(f"size is {size!r}; expected a whole number from 8 to 512")
 
 
 def _check_ranges(scale: Tensor, x: Tensor, y: Tensor) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from course_utils.arguments import one_of, whole_numbers
 from course_utils.linter.calling import Caller, Failed, Size
 from course_utils.linter.kl import SPREADS, kl_findings
 from course_utils.linter.likelihoods import LIKELIHOODS, OUTPUTS
@@ -193,24 +194,20 @@ def _check_settings(
         raise ValueError(
             f"data_shape is {data_shape!r}; expected sizes such as (28, 28)"
         )
-    counts = [("batch", batch, 2), ("latents", latents, 1)]
-    for name, count, least in counts + [("data_shape", n, 1) for n in shape]:
-        if isinstance(count, bool) or not isinstance(count, int) or count < least:
-            raise ValueError(
-                f"{name} is {count!r}; expected whole numbers from {least}"
-            )
+    whole_numbers(least=2, batch=batch)
+    whole_numbers(latents=latents)
+    for size in shape:
+        whole_numbers(data_shape=size)
     for name, value in (("beta", beta), ("sigma2", sigma2), ("scale", scale)):
         if value is None and name != "beta":
             continue
         if not isinstance(value, float | int) or not 0 < value < math.inf:
             raise ValueError(f"{name} is {value!r}; expected a positive number")
-    for name, choice, choices in (
-        ("likelihood", likelihood, (None, *LIKELIHOODS)),
-        ("output", output, (None, *OUTPUTS)),
-        ("spread", spread, tuple(SPREADS)),
-    ):
-        if choice not in choices:
-            raise ValueError(f"{name} is {choice!r}; expected one of {choices}")
+    if likelihood is not None:
+        one_of(LIKELIHOODS, likelihood=likelihood)
+    if output is not None:
+        one_of(OUTPUTS, output=output)
+    one_of(SPREADS, spread=spread)
     return Size(batch, tuple(shape), latents)
 
 

@@ -22,6 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from course_utils.arguments import matrix
+
 __all__ = [
     "HoleMeter",
     "Whitening",
@@ -35,18 +37,6 @@ __all__ = [
 ]
 
 ROWS_AT_ONCE = 4096  # keeps the table of distances small
-
-
-def _matrix(value: Tensor, what: str) -> Tensor:
-    if not isinstance(value, Tensor) or not value.is_floating_point():
-        raise ValueError(f"{what} must be a float tensor, got {type(value).__name__}")
-    if value.ndim != 2 or value.numel() == 0:
-        raise ValueError(
-            f"{what} must have shape (N, D) with N, D >= 1, got {tuple(value.shape)}"
-        )
-    if not value.isfinite().all():
-        raise ValueError(f"{what} must be finite, got NaN or infinity")
-    return value
 
 
 # --- verdicts on images -------------------------------------------------------------
@@ -94,7 +84,7 @@ def nearest_two(x: Tensor, reference: Tensor, labels: Tensor) -> tuple[Tensor, T
     >>> distance.item(), ratio.item()
     (1.0, 0.5)
     """
-    x, reference = _matrix(x, "x"), _matrix(reference, "reference")
+    x, reference = matrix("x", x), matrix("reference", reference)
     if x.shape[1] != reference.shape[1]:
         raise ValueError(
             f"x and reference must have the same number of columns, got "
@@ -261,7 +251,7 @@ class Whitening:
         ValueError
             If the shape is wrong, or the codes do not vary at all.
         """
-        codes = _matrix(codes, "codes")
+        codes = matrix("codes", codes, "(N, K)")
         mean = codes.mean(dim=0)
         _, sizes, axes = torch.linalg.svd(codes - mean, full_matrices=False)
         scale = sizes / math.sqrt(codes.shape[0])
@@ -345,7 +335,7 @@ def cycle_error(z: Tensor, z_cycled: Tensor) -> Tensor:
     >>> cycle_error(torch.zeros(1, 2), torch.tensor([[1.0, 1.0]])).item()
     1.0
     """
-    z, z_cycled = _matrix(z, "z"), _matrix(z_cycled, "z_cycled")
+    z, z_cycled = matrix("z", z, "(N, K)"), matrix("z_cycled", z_cycled, "(N, K)")
     if z.shape != z_cycled.shape:
         raise ValueError(
             f"z and z_cycled must have one shape, got {tuple(z.shape)} and "

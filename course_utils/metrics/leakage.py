@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from course_utils.arguments import one_of
 from course_utils.metrics.intervals import wilson_interval
 
 __all__ = ["Codes", "Leak", "leaked_nats", "probe"]
@@ -145,8 +146,7 @@ def probe(
     >>> probe(Codes(z, y), Codes(z, y), Codes(z, y)).accuracy
     1.0
     """
-    if kind not in KINDS:
-        raise ValueError(f"kind is {kind!r}; expected one of {KINDS}")
+    one_of(KINDS, kind=kind)
     for name, part in (("train", train), ("validation", validation), ("test", test)):
         _check_codes(name, part, train.z)
     classes = int(train.y.max()) + 1

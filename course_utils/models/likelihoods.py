@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from course_utils.arguments import one_of
 from course_utils.objectives import bernoulli_log_prob, gaussian_log_prob, kept_above
 
 # --- variational autoencoders -------------------------------------------------------
@@ -95,13 +96,8 @@ class Likelihood(nn.Module):
         self, D: int, likelihood: str, noise: str, sigma: float, least_sigma: float
     ) -> None:
         super().__init__()
-        if likelihood not in LIKELIHOODS:
-            raise ValueError(
-                f"likelihood is {likelihood!r}; expected one of "
-                f"{', '.join(LIKELIHOODS)}"
-            )
-        if noise not in NOISES:
-            raise ValueError(f"noise is {noise!r}; expected one of {', '.join(NOISES)}")
+        one_of(LIKELIHOODS, likelihood=likelihood)
+        one_of(NOISES, noise=noise)
         if likelihood == "bernoulli" and (noise, sigma) != ("fixed", 1.0):
             raise ValueError(
                 "a Bernoulli likelihood has no sigma; expected likelihood='gaussian', "

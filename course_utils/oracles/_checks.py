@@ -32,3 +32,21 @@ def checked_covariance(cov: torch.Tensor) -> torch.Tensor:
     if (cov - cov.T).abs().max() > LOPSIDED * cov.abs().max():
         raise ValueError("cov is not symmetric; expected a covariance matrix")
     return cov
+
+
+def check_double(**named: torch.Tensor) -> None:
+    """Raise a ValueError unless each tensor is float64 and finite.
+
+    Examples
+    --------
+    >>> check_double(x=torch.ones(2))
+    Traceback (most recent call last):
+    ValueError: x is torch.float32; expected torch.float64
+    """
+    for name, value in named.items():
+        if value.dtype != torch.float64:
+            raise ValueError(f"{name} is {value.dtype}; expected torch.float64")
+        if not value.detach().isfinite().all():
+            raise ValueError(
+                f"{name} holds NaN or infinite values; expected finite ones"
+            )

@@ -25,6 +25,8 @@ from collections.abc import Sequence
 
 import torch
 
+from course_utils.arguments import whole_numbers
+
 STEP = 0.2  # of u
 BLOCK = 4_000_000  # numbers held at a time
 RARE = 1e-20  # nodes of this probability, all together, are left out
@@ -66,8 +68,7 @@ def normal_rule(
     """
     if K not in (1, 2) or isinstance(K, bool):
         raise ValueError(f"K is {K!r}; expected 1 or 2")
-    if isinstance(points, bool) or not isinstance(points, int) or points < 3:
-        raise ValueError(f"points is {points!r}; expected a whole number from 3")
+    whole_numbers(least=3, points=points)
     if not 0 < reach < math.inf:
         raise ValueError(f"reach is {reach}; expected a finite number above 0")
     line = torch.linspace(-reach, reach, points, dtype=torch.float64)
@@ -181,7 +182,6 @@ def _check(log_w: torch.Tensor, log_prob: torch.Tensor, counts: list[int]) -> No
         if (value.max(0).values == -math.inf).any():
             raise ValueError(f"{name} is −∞ everywhere; expected a number somewhere")
     for count in counts:
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise ValueError(f"S is {count!r}; expected a whole number from 1")
+        whole_numbers(S=count)
     if not counts:
         raise ValueError("S is empty; expected at least one whole number")

@@ -20,6 +20,9 @@ from typing import NamedTuple
 
 import torch
 
+from course_utils.arguments import whole_number
+from course_utils.oracles._checks import check_double
+
 from .pca import principal_axes
 
 LOG_2PI = math.log(2 * math.pi)
@@ -84,7 +87,7 @@ class LinearGaussian:
                 f"W has shape {tuple(self.W.shape)}, b {tuple(self.b.shape)}; expected "
                 "(D, K) and (D,)"
             )
-        _check_double(W=self.W, b=self.b)
+        check_double(W=self.W, b=self.b)
         _check_positive(self.sigma, "sigma")
 
     @property
@@ -191,7 +194,7 @@ class LinearGaussian:
                 f"{tuple(covariance.shape)}; expected {(N, K)}, and {(K, K)} or "
                 f"{(N, K, K)}"
             )
-        _check_double(mean=mean, covariance=covariance)
+        check_double(mean=mean, covariance=covariance)
         logdet = 2 * _log_diagonal(_cholesky(covariance, "covariance"))
 
         def trace(matrix: torch.Tensor) -> torch.Tensor:  # tr(matrix · covariance)
@@ -242,7 +245,7 @@ class LinearGaussian:
             raise ValueError(
                 f"x has shape {tuple(x.shape)}; expected (N, {len(self.W)}), N ≥ 1"
             )
-        _check_double(x=x)
+        check_double(x=x)
         return x - self.b
 
     def _precision(self, beta: float) -> torch.Tensor:
@@ -429,9 +432,8 @@ def _axes(
     D = len(cov)
     if mean.shape != (D,):
         raise ValueError(f"mean has shape {tuple(mean.shape)}; expected {(D,)} as cov")
-    _check_double(mean=mean, cov=cov)
-    if isinstance(K, bool) or not isinstance(K, int) or not 1 <= K <= D:
-        raise ValueError(f"K is {K!r}; expected a whole number from 1 to D = {D}")
+    check_double(mean=mean, cov=cov)
+    whole_number("K", K, 1, D, "D = ")
     if values[-1] < -1e-9 * values[0].abs():
         raise ValueError(
             f"cov has the eigenvalue {float(values[-1]):.3g}; expected none below 0"
@@ -460,16 +462,6 @@ def _log_diagonal(root: torch.Tensor) -> torch.Tensor:
 
 def _identity(size: int) -> torch.Tensor:
     return torch.eye(size, dtype=torch.float64)
-
-
-def _check_double(**named: torch.Tensor) -> None:
-    for name, value in named.items():
-        if value.dtype != torch.float64:
-            raise ValueError(f"{name} is {value.dtype}; expected torch.float64")
-        if not value.detach().isfinite().all():
-            raise ValueError(
-                f"{name} holds NaN or infinite values; expected finite ones"
-            )
 
 
 def _check_positive(value: float | torch.Tensor, name: str) -> None:

@@ -8,13 +8,8 @@ from __future__ import annotations
 
 import torch
 
+from course_utils.arguments import whole_number
 from course_utils.oracles._checks import checked_covariance
-
-
-def _latents_checked(K: int, D: int) -> int:
-    if isinstance(K, bool) or not isinstance(K, int) or not 1 <= K <= D:
-        raise ValueError(f"K is {K!r}; expected a whole number from 1 to D = {D}")
-    return K
 
 
 def covariance(x: torch.Tensor) -> torch.Tensor:
@@ -121,7 +116,8 @@ def pca_reconstruct(
             f"x has shape {tuple(x.shape)}, mean {tuple(mean.shape)}; expected "
             f"(N, {D}) and ({D},)"
         )
-    U = axes[:, : _latents_checked(K, D)]
+    whole_number("K", K, 1, D, "D = ")
+    U = axes[:, :K]
     z = (x - mean) @ U
     return mean + z @ U.T
 
@@ -143,7 +139,8 @@ def optimal_loss(cov: torch.Tensor, K: int) -> torch.Tensor:
     tensor(3.)
     """
     eigenvalues, _ = principal_axes(cov)
-    return eigenvalues[_latents_checked(K, len(cov)) :].sum()
+    whole_number("K", K, 1, len(cov), "D = ")
+    return eigenvalues[K:].sum()
 
 
 def linear_loss(

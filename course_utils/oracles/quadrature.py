@@ -28,6 +28,8 @@ from dataclasses import dataclass
 
 import torch
 
+from course_utils.oracles._checks import check_double
+
 from ..objectives import gaussian_kl
 from .linear_gaussian import Terms
 
@@ -185,7 +187,7 @@ class QuadratureWorld:
                 f"mu has shape {tuple(mu.shape)}, logvar {tuple(logvar.shape)}; "
                 f"expected {(len(x), 1)} for both"
             )
-        _check_double(mu=mu, logvar=logvar)
+        check_double(mu=mu, logvar=logvar)
         return Terms(
             self._distortion(x, mu, logvar),
             gaussian_kl(mu, logvar),
@@ -282,14 +284,4 @@ def _trapezoid(
 def _check_data(x: torch.Tensor) -> None:
     if x.ndim != 2 or 0 in x.shape:
         raise ValueError(f"x has shape {tuple(x.shape)}; expected (N, D), N ≥ 1")
-    _check_double(x=x)
-
-
-def _check_double(**named: torch.Tensor) -> None:
-    for name, value in named.items():
-        if value.dtype != torch.float64:
-            raise ValueError(f"{name} is {value.dtype}; expected torch.float64")
-        if not value.detach().isfinite().all():
-            raise ValueError(
-                f"{name} holds NaN or infinite values; expected finite ones"
-            )
+    check_double(x=x)

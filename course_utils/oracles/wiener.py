@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 
+from course_utils.arguments import whole_numbers
 from course_utils.oracles._checks import checked_covariance
 
 
@@ -127,8 +128,7 @@ def best_linear_loss(cov: torch.Tensor, sigma: float, K: int) -> torch.Tensor:
     """
     checked_covariance(cov)
     _check_sigma(sigma, zero_allowed=True)
-    if isinstance(K, bool) or not isinstance(K, int) or K < 0:
-        raise ValueError(f"K is {K!r}; expected a whole number of at least 0")
+    whole_numbers(least=0, K=K)
     values = torch.linalg.eigvalsh(cov).flip(0).clamp(min=0)
     total = values + sigma**2
     kept = torch.where(total > 0, values * sigma**2 / total, 0.0).sum()

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from course_utils.arguments import whole_numbers
+
 LossValue = torch.Tensor | Mapping[str, torch.Tensor]
 
 
@@ -208,9 +210,7 @@ def check_settings(
     _check_data(x, "x")
     if validation is not None:
         _check_data(validation, "validation")
-    for name, count in (("epochs", epochs), ("batch_size", batch_size)):
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise ValueError(f"{name} is {count!r}; expected a whole number from 1")
+    whole_numbers(epochs=epochs, batch_size=batch_size)
     if not 0 < lr < math.inf:
         raise ValueError(f"lr is {lr}; expected a positive, finite step size")
 

@@ -239,7 +239,7 @@ def test_a_place_outside_the_grid_is_an_index_error(index):
         (lambda: GRID.index([0, 0, 0, 4, 0, 0]), "orientation .*; expected 0 to 3"),
         (lambda: GRID.index([0, 0, -1, 0, 0, 0]), "class of scale .*; expected 0 to 1"),
         (lambda: GRID.index(torch.zeros(1, 6)), "classes: got type torch.float32"),
-        (lambda: GRID.sample(0), "count is 0; expected a whole number >= 1"),
+        (lambda: GRID.sample(0), "count is 0; expected a whole number from 1"),
         (lambda: GRID.sample(True), "count is True"),
         (lambda: GRID.sample(3, rows=[]), "rows are empty"),
         (lambda: GRID.split("valid"), "part is 'valid'; expected one of train, valid"),

@@ -828,7 +828,7 @@ def test_what_a_loss_says_is_escaped():
         (dict(data_shape=(28, 2.0)), "data_shape is 2.0"),
         (dict(latents=0), "latents is 0"),
         (dict(latents=True), "latents is True"),
-        (dict(batch=1), "batch is 1; expected whole numbers from 2"),
+        (dict(batch=1), "batch is 1; expected a whole number from 2"),
         (dict(beta=0), "beta is 0"),
         (dict(beta=None), "beta is None"),
         (dict(beta=math.nan), "beta is nan"),

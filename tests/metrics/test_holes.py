@@ -96,7 +96,7 @@ def test_ratio_has_no_unit_and_the_distance_has(seed, scale):
 @pytest.mark.parametrize(
     ("x", "reference", "labels", "says"),
     [
-        (torch.ones(3), torch.ones(2, 3), torch.tensor([0, 1]), r"x must have shape"),
+        (torch.ones(3), torch.ones(2, 3), torch.tensor([0, 1]), r"x has shape"),
         (torch.ones(1, 2), torch.ones(2, 3), torch.tensor([0, 1]), "columns"),
         (torch.ones(1, 3), torch.ones(2, 3), torch.tensor([0]), "one label"),
         (torch.ones(1, 3), torch.ones(2, 3), torch.tensor([4, 4]), "two classes"),

@@ -20,6 +20,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from course_utils.arguments import matrix
+
 Represent = Callable[[Tensor], Tensor]
 
 ROWS_AT_ONCE = 8192  # how many codes are asked for in one call of represent
@@ -39,16 +41,9 @@ def check_levels(levels: Sequence[int]) -> tuple[int, ...]:
 
 def check_codes(z: Tensor, count: int | None = None) -> Tensor:
     """Return codes (N, K) in float64, or say what is wrong with them."""
-    if not isinstance(z, Tensor) or not z.is_floating_point():
-        raise ValueError(f"z must be a float tensor, got {type(z).__name__}")
-    if z.ndim != 2 or z.numel() == 0:
-        raise ValueError(
-            f"z must have shape (N, K) with N, K >= 1, got {tuple(z.shape)}"
-        )
-    if count is not None and z.shape[0] != count:
-        raise ValueError(f"z must have {count} rows, got {z.shape[0]}")
-    if not z.isfinite().all():
-        raise ValueError("z must be finite, got NaN or infinity")
+    matrix("z", z, "(N, K)")
+    if count is not None and len(z) != count:
+        raise ValueError(f"z has {len(z)} rows; expected {count}")
     return z.detach().double()
 
 

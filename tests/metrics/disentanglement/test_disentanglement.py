@@ -78,8 +78,8 @@ def test_a_unit_lives_when_it_varies_by_more_than_rounding():
 @pytest.mark.parametrize(
     ("table", "levels", "says"),
     [
-        (torch.ones(5, 2), (2, 3), "6 rows, got 5"),
-        (torch.ones(6, 2).long(), (2, 3), "float tensor"),
+        (torch.ones(5, 2), (2, 3), "5 rows; expected 6"),
+        (torch.ones(6, 2).long(), (2, 3), "floating point"),
         (torch.ones(6), (2, 3), r"\(N, K\)"),
         (torch.full((6, 1), NO), (2, 3), "NaN"),
         (torch.ones(3, 2), (3,), "at least two factors"),
@@ -105,13 +105,13 @@ def test_a_wrong_table_is_refused(table, levels, says):
     ("z", "factors", "says"),
     [
         (torch.ones(30, 2), torch.zeros(29, 2).long(), "does not vary"),
-        (torch.ones(30, 2), torch.arange(29)[:, None], "29 rows, got 30"),
+        (torch.ones(30, 2), torch.arange(29)[:, None], "30 rows; expected 29"),
         (torch.ones(30, 2), torch.ones(30, 2), "integer tensor"),
         (torch.ones(30, 2), torch.arange(30), r"\(N, F\)"),
         (torch.ones(30), torch.arange(30)[:, None], r"\(N, K\)"),
         (torch.full((30, 2), NO), torch.arange(30)[:, None], "NaN"),
-        (torch.ones(30, 2).long(), torch.arange(30)[:, None], "float tensor"),
-        ([1.0], torch.arange(30)[:, None], "got list"),
+        (torch.ones(30, 2).long(), torch.arange(30)[:, None], "floating point"),
+        ([1.0], torch.arange(30)[:, None], "z is list"),
     ],
 )
 def test_wrong_codes_and_factors_are_refused(metric, z, factors, says):
@@ -120,5 +120,5 @@ def test_wrong_codes_and_factors_are_refused(metric, z, factors, says):
 
 
 def test_a_represent_that_returns_the_wrong_rows_is_refused():
-    with pytest.raises(ValueError, match="10 rows, got 9"):
+    with pytest.raises(ValueError, match="9 rows; expected 10"):
         encode(lambda factors: torch.ones(9, 2), torch.ones(10, 2).long())

@@ -264,7 +264,7 @@ def test_bad_arguments_are_refused(score, levels, arguments, says):
     ("represent", "says"),
     [
         (lambda factors: torch.full(factors.shape, float("nan")), "NaN"),
-        (lambda factors: factors, "float tensor"),
+        (lambda factors: factors, "floating point"),
         (lambda factors: factors.double()[1:], "rows"),
     ],
 )
