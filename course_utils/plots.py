@@ -278,9 +278,14 @@ def _cell(value: Any, how: int | str) -> str:
     return format(value, f".{how}f" if isinstance(how, int) else how).replace("%", " %")
 
 
+NUMBER = re.compile(r"[−+-]?(\d[\d,]*\.?\d*(e[+-]?\d+)?|inf|nan)( %)?")
+
+
 def _is_numeric(cells: Sequence[str]) -> bool:
-    """Whether a column is set flush right: every cell begins with a number."""
-    return all(re.match(r"[−+-]?[\d.]|$|[−-]?(inf|nan)", cell) for cell in cells)
+    """Whether a column is set flush right: numbers, with or without their error."""
+    return all(
+        NUMBER.fullmatch(part) for cell in cells for part in cell.split(" ± ") if cell
+    )
 
 
 def as_images(x: torch.Tensor, size: tuple[int, int] | None = None) -> np.ndarray:

@@ -151,7 +151,7 @@ def test_what_stands_in_the_hole_is_not_looked_at():
         ),
         (lambda: linear_denoising_loss(torch.eye(3), torch.eye(2), 1.0), "that of cov"),
         (lambda: linear_denoising_loss(torch.eye(2), torch.eye(2), -1.0), "at least 0"),
-        (lambda: best_linear_loss(torch.eye(2), 1.0, -1), "at least 0"),
+        (lambda: best_linear_loss(torch.eye(2), 1.0, -1), "from 0"),
         (lambda: best_linear_loss(torch.eye(2), 1.0, 1.5), "whole number"),
         (
             lambda: conditional_mean(
