@@ -7,19 +7,18 @@ import math
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.special import ndtri
 
 from course_utils import objectives, plots
 from course_utils.grading.criteria import agrees, between, normal, rows_stand_alone
-from course_utils.grading.declare import declare, words_beside
+from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial
 from course_utils.grading.values import as_float
 
-WORDS = words_beside(__file__)
-
-
 Pair = tuple[Tensor, Tensor]
 LOG_2PI = math.log(2 * math.pi)
+WORDS = words_beside(__file__)
 
 
 def _own_row(points: float, batched: tuple[int, ...]) -> Criterion:
@@ -67,79 +66,6 @@ def _part(place: int, text: str, points: float) -> Criterion:
     return Criterion(text, points, test)
 
 
-def _entropies(x: Tensor, logits: Tensor) -> Tensor:  # (N, D)
-    return functional.binary_cross_entropy_with_logits(logits, x, reduction="none")
-
-
-def _kls(mu: Tensor, logvar: Tensor) -> Tensor:  # (N, K)
-    return 0.5 * (mu**2 + logvar.exp() - logvar - 1)
-
-
-def _white_ignored(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
-    ink = -(x * functional.logsigmoid(logits)).sum(1)
-    return ink, _kls(mu, logvar).sum(1)
-
-
-def _arguments_swapped(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
-    crossed = functional.binary_cross_entropy(x, logits.sigmoid(), reduction="none")
-    return crossed.sum(1), _kls(mu, logvar).sum(1)
-
-
-def _logvar_squared(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
-    kl = 0.5 * (mu**2 + logvar**2 - logvar - 1)
-    return _entropies(x, logits).sum(1), kl.sum(1)
-
-
-def _kl_reversed(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
-    kl = 0.5 * ((1 + mu**2) * torch.exp(-logvar) + logvar - 1)
-    return _entropies(x, logits).sum(1), kl.sum(1)
-
-
-def _sigma_for_variance(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
-    kl = 0.5 * (mu**2 + torch.exp(0.5 * logvar) - logvar - 1)
-    return _entropies(x, logits).sum(1), kl.sum(1)
-
-
-def _one_subtracted_once(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
-    kl = 0.5 * ((mu**2 + logvar.exp() - logvar).sum(1) - 1)
-    return _entropies(x, logits).sum(1), kl
-
-
-def _batch_mean(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
-    distortion, rate = negative_elbo(x, logits, mu, logvar)
-    return distortion.mean(), rate.mean()
-
-
-def _batch_sum(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
-    distortion, rate = negative_elbo(x, logits, mu, logvar)
-    return distortion.sum(), rate.sum()
-
-
-def _scalar_kl(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
-    distortion, rate = negative_elbo(x, logits, mu, logvar)
-    return distortion, rate.sum().expand_as(distortion)
-
-
-def _scalar_mean_kl(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
-    distortion, rate = negative_elbo(x, logits, mu, logvar)
-    return distortion, rate.mean().expand_as(distortion)
-
-
-def _kl_sum_beside_rows(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
-    distortion, rate = negative_elbo(x, logits, mu, logvar)
-    return distortion, rate.sum()
-
-
-def _added(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
-    distortion, rate = negative_elbo(x, logits, mu, logvar)
-    return distortion + rate
-
-
-def _order_swapped(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
-    distortion, rate = negative_elbo(x, logits, mu, logvar)
-    return rate, distortion
-
-
 NEGATIVE_ELBO = declare(
     WORDS["negative_elbo"],
     negative_elbo,
@@ -149,68 +75,52 @@ NEGATIVE_ELBO = declare(
         _part(1, "rate", 2.0),
         _own_row(1.0, batched=(0, 1, 2, 3)),
     ),
+    steps={
+        "entropies": lambda x, logits: functional.binary_cross_entropy_with_logits(
+            logits, x, reduction="none"
+        ),
+        "variance": lambda logvar: logvar.exp(),
+        "kls": lambda mu, logvar, variance: 0.5 * (mu**2 + variance - logvar - 1),
+        "distortion": lambda entropies: entropies.sum(1),
+        "rate": lambda kls: kls.sum(1),
+        "answer": lambda distortion, rate: (distortion, rate),
+    },
     mistakes={
-        "mean_over_pixels": lambda x, logits, mu, logvar: (
-            _entropies(x, logits).mean(1),
-            _kls(mu, logvar).sum(1),
+        "mean_over_pixels": instead(distortion=lambda entropies: entropies.mean(1)),
+        "mean_over_latents": instead(rate=lambda kls: kls.mean(1)),
+        "both_means": lambda entropies, kls: (entropies.mean(1), kls.mean(1)),
+        "log_likelihood": instead(distortion=lambda distortion: -distortion),
+        "negative_kl": instead(rate=lambda rate: -rate),
+        "sigmoid_twice": instead(logits=lambda logits: logits.sigmoid()),
+        "squared_error": instead(
+            entropies=lambda x, logits: (x - logits.sigmoid()) ** 2
         ),
-        "mean_over_latents": lambda x, logits, mu, logvar: (
-            _entropies(x, logits).sum(1),
-            _kls(mu, logvar).mean(1),
+        "white_ignored": instead(
+            entropies=lambda x, logits: -x * functional.logsigmoid(logits)
         ),
-        "both_means": lambda x, logits, mu, logvar: (
-            _entropies(x, logits).mean(1),
-            _kls(mu, logvar).mean(1),
+        "arguments_swapped": instead(
+            entropies=lambda x, logits: functional.binary_cross_entropy(
+                x, logits.sigmoid(), reduction="none"
+            )
         ),
-        "log_likelihood": lambda x, logits, mu, logvar: (
-            -_entropies(x, logits).sum(1),
-            _kls(mu, logvar).sum(1),
+        "log_sigma": instead(logvar=lambda logvar: 2 * logvar),
+        "half_dropped": instead(rate=lambda rate: 2 * rate),
+        "logvar_squared": instead(variance=lambda logvar: logvar**2),
+        "kl_reversed": instead(
+            kls=lambda mu, logvar, variance: 0.5 * ((1 + mu**2) / variance + logvar - 1)
         ),
-        "negative_kl": lambda x, logits, mu, logvar: (
-            _entropies(x, logits).sum(1),
-            -_kls(mu, logvar).sum(1),
-        ),
-        "sigmoid_twice": lambda x, logits, mu, logvar: (
-            _entropies(x, logits.sigmoid()).sum(1),
-            _kls(mu, logvar).sum(1),
-        ),
-        "squared_error": lambda x, logits, mu, logvar: (
-            ((x - logits.sigmoid()) ** 2).sum(1),
-            _kls(mu, logvar).sum(1),
-        ),
-        "white_ignored": _white_ignored,
-        "arguments_swapped": _arguments_swapped,
-        "log_sigma": lambda x, logits, mu, logvar: (
-            _entropies(x, logits).sum(1),
-            _kls(mu, 2 * logvar).sum(1),
-        ),
-        "half_dropped": lambda x, logits, mu, logvar: (
-            _entropies(x, logits).sum(1),
-            2 * _kls(mu, logvar).sum(1),
-        ),
-        "logvar_squared": _logvar_squared,
-        "kl_reversed": _kl_reversed,
-        "sigma_for_variance": _sigma_for_variance,
-        "one_subtracted_once": _one_subtracted_once,
-        "both_signs": lambda x, logits, mu, logvar: (
-            -_entropies(x, logits).sum(1),
-            -_kls(mu, logvar).sum(1),
-        ),
-        "default_reduction": lambda x, logits, mu, logvar: (
-            _entropies(x, logits).mean(),
-            _kls(mu, logvar).sum(1).mean(),
-        ),
-        "batch_mean": _batch_mean,
-        "batch_sum": _batch_sum,
-        "scalar_kl": _scalar_kl,
-        "scalar_mean_kl": _scalar_mean_kl,
-        "kl_sum_beside_rows": _kl_sum_beside_rows,
-        "added": _added,
-        "order_swapped": _order_swapped,
-        "per_dimension": lambda x, logits, mu, logvar: (
-            _entropies(x, logits),
-            _kls(mu, logvar),
-        ),
+        "sigma_for_variance": instead(variance=lambda variance: variance.sqrt()),
+        "one_subtracted_once": instead(rate=lambda kls: (kls + 0.5).sum(1) - 0.5),
+        "both_signs": lambda distortion, rate: (-distortion, -rate),
+        "default_reduction": lambda entropies, rate: (entropies.mean(), rate.mean()),
+        "batch_mean": lambda distortion, rate: (distortion.mean(), rate.mean()),
+        "batch_sum": lambda distortion, rate: (distortion.sum(), rate.sum()),
+        "scalar_kl": instead(rate=lambda rate: rate.sum().expand_as(rate)),
+        "scalar_mean_kl": instead(rate=lambda rate: rate.mean().expand_as(rate)),
+        "kl_sum_beside_rows": instead(rate=lambda rate: rate.sum()),
+        "added": lambda distortion, rate: distortion + rate,
+        "order_swapped": lambda distortion, rate: (rate, distortion),
+        "per_dimension": lambda entropies, kls: (entropies, kls),
     },
 )
 
@@ -229,16 +139,12 @@ def _on_axes(axis: Tensor) -> Tensor:
     return torch.stack([columns, rows], dim=2).reshape(-1, 2)
 
 
-def _middles(n: int) -> Tensor:
-    return (torch.arange(n) + 0.5) / n
-
-
 def _equal_mass(trial: Trial) -> None:
     for (n,) in trial.inputs():
         got = trial.call(n)
+        want = ndtri((torch.arange(n) + 0.5) / n)[:, None].expand(n, n)
         for axis in (0, 1):
             values = got[:, axis].sort().values.reshape(n, n)
-            want = torch.special.ndtri(_middles(n))[:, None].expand(n, n)
             trial.expect_close(values, want, f"the values of z{axis + 1}, sorted")
 
 
@@ -255,11 +161,6 @@ def _reading_order(trial: Trial) -> None:
             )
 
 
-def _diagonal(n: int) -> Tensor:
-    axis = torch.special.ndtri(_middles(n))
-    return torch.stack([axis, axis], dim=1)
-
-
 QUANTILE_GRID = declare(
     WORDS["quantile_grid"],
     plots.quantile_grid,
@@ -269,42 +170,35 @@ QUANTILE_GRID = declare(
         Criterion("in reading order, the top row first", 1.0, _reading_order),
         agrees("the grid is right", 3.0),
     ),
-    mistakes={
-        "square_of_one": lambda n: _on_axes(torch.linspace(-1, 1, n)),
-        "square_of_two": lambda n: _on_axes(torch.linspace(-2, 2, n)),
-        "square_of_three": lambda n: _on_axes(torch.linspace(-3, 3, n)),
-        "ends_cut": lambda n: _on_axes(
-            torch.special.ndtri(torch.linspace(0.05, 0.95, n))
-        ),
-        "narrow_ends_cut": lambda n: _on_axes(
-            torch.special.ndtri(torch.linspace(0.01, 0.99, n))
-        ),
-        "one_too_many": lambda n: _on_axes(
-            torch.special.ndtri(torch.linspace(0, 1, n + 2)[1:-1])
-        ),
-        "with_ends": lambda n: _on_axes(torch.special.ndtri(torch.linspace(0, 1, n))),
-        "left_edges": lambda n: _on_axes(torch.special.ndtri(torch.arange(n) / n)),
-        "right_edges": lambda n: _on_axes(
-            torch.special.ndtri(torch.arange(1, n + 1) / n)
-        ),
-        "counted_from_zero": lambda n: _on_axes(
-            torch.special.ndtri((torch.arange(n) - 0.5) / n)
-        ),
-        "double": lambda n: plots.quantile_grid(n).double(),
-        "not_transformed": lambda n: _on_axes(_middles(n)),
-        "root_missing": lambda n: _on_axes(torch.erfinv(2 * _middles(n) - 1)),
-        "logistic": lambda n: _on_axes(torch.logit(_middles(n))),
-        "bottom_first": lambda n: plots.quantile_grid(n) * torch.tensor([1.0, -1.0]),
-        "columns_first": lambda n: (
-            plots.quantile_grid(n).reshape(n, n, 2).transpose(0, 1).reshape(-1, 2)
-        ),
-        "axes_swapped": lambda n: plots.quantile_grid(n).flip(1),
-        "meshgrid_as_is": lambda n: torch.cartesian_prod(
-            *[torch.special.ndtri(_middles(n))] * 2
-        ),
-        "diagonal": _diagonal,
+    steps={
+        "shares": lambda n: (torch.arange(n) + 0.5) / n,
+        "axis": lambda shares: ndtri(shares),
+        "answer": lambda axis: _on_axes(axis),
     },
-    tolerance=1e-05,
+    mistakes={
+        "square_of_one": instead(axis=lambda n: torch.linspace(-1, 1, n)),
+        "square_of_two": instead(axis=lambda n: torch.linspace(-2, 2, n)),
+        "square_of_three": instead(axis=lambda n: torch.linspace(-3, 3, n)),
+        "ends_cut": instead(shares=lambda n: torch.linspace(0.05, 0.95, n)),
+        "narrow_ends_cut": instead(shares=lambda n: torch.linspace(0.01, 0.99, n)),
+        "one_too_many": instead(shares=lambda n: torch.linspace(0, 1, n + 2)[1:-1]),
+        "with_ends": instead(shares=lambda n: torch.linspace(0, 1, n)),
+        "left_edges": instead(shares=lambda n: torch.arange(n) / n),
+        "right_edges": instead(shares=lambda n: torch.arange(1, n + 1) / n),
+        "counted_from_zero": instead(shares=lambda n: (torch.arange(n) - 0.5) / n),
+        "double": lambda answer: answer.double(),
+        "not_transformed": instead(axis=lambda shares: shares),
+        "root_missing": instead(axis=lambda shares: torch.erfinv(2 * shares - 1)),
+        "logistic": instead(axis=lambda shares: torch.logit(shares)),
+        "bottom_first": lambda answer: answer * torch.tensor([1.0, -1.0]),
+        "columns_first": lambda answer, n: (
+            answer.reshape(n, n, 2).transpose(0, 1).reshape(-1, 2)
+        ),
+        "axes_swapped": lambda answer: answer.flip(1),
+        "meshgrid_as_is": lambda axis: torch.cartesian_prod(axis, axis),
+        "diagonal": lambda axis: torch.stack([axis, axis], dim=1),
+    },
+    tolerance=1e-5,
 )
 
 
@@ -339,26 +233,6 @@ def _integrates_to_one(trial: Trial) -> None:
             )
 
 
-def _normaliser_once(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
-    square = ((x - mean) ** 2).sum(1) / logvar.exp()
-    return -0.5 * (square + logvar + LOG_2PI)
-
-
-def _square_without_half(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
-    normaliser = 0.5 * (logvar + LOG_2PI)
-    return -((x - mean) ** 2 / logvar.exp() + normaliser).sum(1)
-
-
-def _batch_for_pixels(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
-    square = ((x - mean) ** 2).sum(1) / logvar.exp()
-    return -0.5 * (square + len(x) * (logvar + LOG_2PI))
-
-
-def _over_sigma(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
-    square = (x - mean) ** 2 / torch.exp(0.5 * logvar)
-    return -0.5 * (square + logvar + LOG_2PI).sum(1)
-
-
 GAUSSIAN_LOG_PROB = declare(
     WORDS["gaussian_log_prob"],
     gaussian_log_prob,
@@ -368,46 +242,35 @@ GAUSSIAN_LOG_PROB = declare(
         Criterion("a density: it integrates to 1", 1.0, _integrates_to_one),
         _own_row(1.0, batched=(0, 1)),
     ),
+    steps={
+        "variance": lambda logvar: logvar.exp(),
+        "error": lambda x, mean, variance: (x - mean) ** 2 / variance,
+        "normaliser": lambda logvar: logvar + LOG_2PI,
+        "pixels": lambda error, normaliser: -0.5 * (error + normaliser),
+        "answer": lambda pixels: pixels.sum(1),
+    },
     mistakes={
-        "normaliser_once": _normaliser_once,
-        "no_2pi": lambda x, mean, logvar: (
-            -0.5 * ((x - mean) ** 2 / logvar.exp() + logvar).sum(1)
-        ),
-        "no_logvar": lambda x, mean, logvar: (
-            -0.5 * ((x - mean) ** 2 / logvar.exp() + LOG_2PI).sum(1)
-        ),
-        "no_normaliser": lambda x, mean, logvar: (
-            -0.5 * ((x - mean) ** 2 / logvar.exp()).sum(1)
-        ),
+        "normaliser_once": lambda error, normaliser: -0.5 * (error.sum(1) + normaliser),
+        "no_2pi": instead(normaliser=lambda logvar: logvar),
+        "no_logvar": instead(normaliser=lambda: LOG_2PI),
+        "no_normaliser": instead(normaliser=lambda: 0),
         "plain_squares": lambda x, mean: -((x - mean) ** 2).sum(1),
-        "square_without_half": _square_without_half,
-        "all_without_half": lambda x, mean, logvar: (
-            2 * gaussian_log_prob(x, mean, logvar)
+        "square_without_half": instead(error=lambda error: 2 * error),
+        "all_without_half": lambda answer: 2 * answer,
+        "half_on_square_only": instead(normaliser=lambda normaliser: 2 * normaliser),
+        "as_log_sigma": instead(logvar=lambda logvar: 2 * logvar),
+        "normaliser_sign": instead(normaliser=lambda normaliser: -normaliser),
+        "log_sigma_is_logvar": instead(normaliser=lambda logvar: 2 * logvar + LOG_2PI),
+        "batch_for_pixels": lambda x, error, normaliser: (
+            -0.5 * (error.sum(1) + len(x) * normaliser)
         ),
-        "half_on_square_only": lambda x, mean, logvar: (
-            -(0.5 * (x - mean) ** 2 / logvar.exp() + logvar + LOG_2PI).sum(1)
-        ),
-        "as_log_sigma": lambda x, mean, logvar: gaussian_log_prob(x, mean, 2 * logvar),
-        "normaliser_sign": lambda x, mean, logvar: (
-            -0.5 * ((x - mean) ** 2 / logvar.exp() - logvar - LOG_2PI).sum(1)
-        ),
-        "log_sigma_is_logvar": lambda x, mean, logvar: (
-            -(0.5 * (x - mean) ** 2 / logvar.exp() + logvar + 0.5 * LOG_2PI).sum(1)
-        ),
-        "batch_for_pixels": _batch_for_pixels,
-        "over_sigma": _over_sigma,
-        "times_variance": lambda x, mean, logvar: (
-            -0.5 * ((x - mean) ** 2 * logvar.exp() + logvar + LOG_2PI).sum(1)
-        ),
-        "negative_log": lambda x, mean, logvar: -gaussian_log_prob(x, mean, logvar),
-        "pixel_mean": lambda x, mean, logvar: (
-            gaussian_log_prob(x, mean, logvar) / x.shape[1]
-        ),
-        "density": lambda x, mean, logvar: gaussian_log_prob(x, mean, logvar).exp(),
-        "one_number": lambda x, mean, logvar: gaussian_log_prob(x, mean, logvar).mean(),
-        "each_pixel": lambda x, mean, logvar: (
-            -0.5 * ((x - mean) ** 2 / logvar.exp() + logvar + LOG_2PI)
-        ),
+        "over_sigma": instead(variance=lambda variance: variance.sqrt()),
+        "times_variance": instead(variance=lambda variance: 1 / variance),
+        "negative_log": lambda answer: -answer,
+        "pixel_mean": lambda pixels: pixels.mean(1),
+        "density": lambda answer: answer.exp(),
+        "one_number": lambda answer: answer.mean(),
+        "each_pixel": lambda pixels: pixels,
     },
 )
 
@@ -417,13 +280,10 @@ GAUSSIAN_LOG_PROB = declare(
 
 def _weights(generator: torch.Generator) -> list[Arguments]:
     """Weights of the two terms and σ²: none is 1, none is twice another."""
+    small, large = (0.05, 0.4), (1.5, 4.0)
     return [
-        (
-            between(generator, 1.3, 3.0),
-            between(generator, 0.2, 0.9),
-            between(generator, *spread),
-        )
-        for spread in ((0.05, 0.4), (1.5, 4.0), (0.05, 0.4))
+        tuple(between(generator, *span) for span in ((1.3, 3.0), (0.2, 0.9), noise))
+        for noise in (small, large, small)
     ]
 
 
@@ -463,17 +323,17 @@ EFFECTIVE_BETA = declare(
         "only_b": lambda b: b,
         "ratio": lambda a, b: b / a,
         "no_half": lambda a, b, sigma2: b / (a * sigma2),
-        "unit_variance": lambda a, b: b / (2 * a),
-        "upside_down": lambda a, b, sigma2: 2 * a * sigma2 / b,
+        "unit_variance": instead(sigma2=lambda: 1),
+        "upside_down": lambda answer: 1 / answer,
         "ratio_upside_down": lambda a, b: a / b,
         "half_wrong_side": lambda a, b, sigma2: 2 * b / (a * sigma2),
-        "variance_wrong_side": lambda a, b, sigma2: b * sigma2 / (2 * a),
-        "both_wrong_side": lambda a, b, sigma2: 2 * b * sigma2 / a,
-        "sigma_squared_again": lambda a, b, sigma2: b / (2 * a * sigma2**2),
-        "deviation": lambda a, b, sigma2: b / (2 * a * math.sqrt(sigma2)),
-        "scale_alone": lambda a, sigma2: 1 / (2 * a * sigma2),
-        "a_wrong_side": lambda a, b, sigma2: a * b / (2 * sigma2),
-        "a_forgotten": lambda b, sigma2: b / (2 * sigma2),
+        "variance_wrong_side": instead(sigma2=lambda sigma2: 1 / sigma2),
+        "both_wrong_side": lambda a, b, sigma2: 2 * sigma2 * b / a,
+        "sigma_squared_again": instead(sigma2=lambda sigma2: sigma2**2),
+        "deviation": instead(sigma2=lambda sigma2: math.sqrt(sigma2)),
+        "scale_alone": instead(b=lambda: 1),
+        "a_wrong_side": instead(a=lambda a: 1 / a),
+        "a_forgotten": instead(a=lambda: 1),
     },
 )
 
