@@ -1,6 +1,6 @@
 # `make` alone lists what can be made. Written for GNU make 3.81 and newer.
 .DEFAULT_GOAL := help
-.PHONY: help lab test notebooks workbook sweeps bench lint format lock clean setup
+.PHONY: help lab test script notebooks workbook sweeps bench lint format lock clean setup
 
 SHELL := /bin/sh
 PY := .venv/bin/python
@@ -18,7 +18,10 @@ lab: setup workbook ## open the course in JupyterLab (PORT=8889, LAB_ARGS='...',
 test: setup ## run every test and every lesson
 	@tools/test.sh
 
-notebooks: setup ## execute the lessons in place (one of them with LESSON=03)
+script: setup ## write a lesson as a script to edit (LESSON=03)
+	@$(PY) -m tools.lessons to-script $(LESSON)
+
+notebooks: setup ## take edited scripts back and execute the lessons (LESSON=03)
 	@$(PY) -m tools.lessons execute $(LESSON)
 
 workbook: setup ## make or refresh the learner's copies in workbook/

@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     for command in (run, tidy, copies, out, back):
         command.add_argument("--source", type=Path, default=Path("notebooks"))
-    for command in (out, back):
+    for command in (run, out, back):
         command.add_argument("--build", type=Path, default=Path("build"))
 
     options = parser.parse_args(arguments)
@@ -83,10 +83,26 @@ def found(folder: Path, wanted: list[str], suffix: str = ".ipynb") -> list[Path]
 def _execute(options: argparse.Namespace) -> int:
     from tools.lessons.execute import execute_all, execute_here
 
+    take_back(options.build, options.source, options.lessons)
     paths = found(options.source, options.lessons)
     if len(paths) == 1:
         return execute_here(paths[0])
     return 1 if execute_all(paths, options.jobs) else 0
+
+
+def take_back(build: Path, source: Path, wanted: list[str]) -> None:
+    """Make lessons from those of their scripts that were edited since."""
+    from tools.lessons.scripts import read_script
+
+    for script in sorted(build.glob("[0-9][0-9]_*.py")):
+        notebook = source / f"{script.stem}.ipynb"
+        asked = not wanted or script.stem[:2] in wanted or script.stem in wanted
+        newer = (
+            not notebook.exists() or script.stat().st_mtime > notebook.stat().st_mtime
+        )
+        if asked and newer:
+            read_script(script, notebook)
+            print(f"took {script} back")
 
 
 def _normalise(options: argparse.Namespace) -> int:

@@ -1,5 +1,7 @@
 """Lessons as scripts and back."""
 
+import os
+
 import nbformat
 import pytest
 
@@ -62,3 +64,24 @@ def test_the_command_line_takes_both_ways(tmp_path, monkeypatch, capsys):
     assert "number-four" in notebook.read_text()
     assert command_line.main(["to-script", "01", "--force"]) == 0
     assert "Number four" in script.read_text()
+
+
+def test_a_newer_script_is_taken_back_and_an_older_one_is_not(tmp_path, capsys):
+    build, source = tmp_path / "build", tmp_path / "notebooks"
+    build.mkdir()
+    source.mkdir()
+    script = to_script(good_lesson())
+    for number in ("01", "02", "03"):
+        text = script.replace("01 ·", f"{number} ·").replace("# Fact 4", "# My edit")
+        (build / f"{number}_small.py").write_text(text, encoding="utf-8")
+    old = source / "02_small.ipynb"  # 01 and 03 are new lessons
+    old.write_text(dumps(good_lesson()), encoding="utf-8")
+    os.utime(build / "02_small.py", (1, 1))
+    command_line.take_back(build, source, ["01", "02"])
+    assert "my-edit" in (source / "01_small.ipynb").read_text("utf-8")
+    assert "my-edit" not in old.read_text("utf-8")
+    assert not (source / "03_small.ipynb").exists(), "was not asked for"
+    assert "01_small.py back" in capsys.readouterr().out
+    os.utime(build / "02_small.py")
+    command_line.take_back(build, source, [])
+    assert "my-edit" in old.read_text("utf-8") and (source / "03_small.ipynb").exists()
