@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from course_utils import objectives
-from course_utils.grading.criteria import agrees
-from course_utils.grading.declare import declare, words_beside
+from course_utils.grading.criteria import agrees, normal
+from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial
 from course_utils.grading.values import difference
@@ -15,13 +15,8 @@ WORDS = words_beside(__file__)
 
 
 def _inputs(generator: torch.Generator) -> list[Arguments]:
-    def draw(N: int, D: int) -> Arguments:
-        return tuple(
-            torch.randn(N, D, generator=generator, dtype=torch.float64)
-            for _ in range(2)
-        )
-
-    return [draw(7, 5), draw(4, 11)]
+    sizes = ((7, 5), (4, 11))
+    return [(normal(generator, *size), normal(generator, *size)) for size in sizes]
 
 
 def _perfect(trial: Trial) -> None:
@@ -50,18 +45,22 @@ SQUARED_ERROR = declare(
         Criterion("is a mean over the batch", 1.0, _repeated),
         Criterion("is zero for a perfect reconstruction only", 1.0, _perfect),
     ),
+    steps={
+        "gap": lambda x, x_hat: x - x_hat,
+        "square": lambda gap: gap**2,
+        "errors": lambda square: square.sum(1),
+        "answer": lambda errors: errors.mean(),
+    },
     mistakes={
-        "mean_over_everything": lambda x, x_hat: ((x - x_hat) ** 2).mean(),
-        "sum_over_everything": lambda x, x_hat: ((x - x_hat) ** 2).sum(),
-        "axes_swapped": lambda x, x_hat: ((x - x_hat) ** 2).sum(0).mean(),
-        "absolute": lambda x, x_hat: (x - x_hat).abs().sum(1).mean(),
-        "root": lambda x, x_hat: (x - x_hat).norm(dim=1).mean(),
-        "root_of_the_mean": lambda x, x_hat: ((x - x_hat) ** 2).sum(1).mean().sqrt(),
-        "root_of_the_mean_of_everything": lambda x, x_hat: (
-            ((x - x_hat) ** 2).mean().sqrt()
-        ),
-        "square_of_the_sum": lambda x, x_hat: ((x - x_hat).sum(1) ** 2).mean(),
-        "one_half": lambda x, x_hat: 0.5 * ((x - x_hat) ** 2).sum(1).mean(),
+        "mean_over_everything": lambda square: square.mean(),
+        "sum_over_everything": lambda square: square.sum(),
+        "axes_swapped": lambda square: square.sum(0).mean(),
+        "absolute": instead(square=lambda gap: gap.abs()),
+        "root": instead(errors=lambda errors: errors.sqrt()),
+        "root_of_the_mean": lambda answer: answer.sqrt(),
+        "root_of_the_mean_of_everything": lambda square: square.mean().sqrt(),
+        "square_of_the_sum": instead(errors=lambda gap: gap.sum(1) ** 2),
+        "one_half": lambda answer: 0.5 * answer,
     },
 )
 

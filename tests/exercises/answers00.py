@@ -1,0 +1,91 @@
+"""Lesson 00's right answers in other words, and what its exercises alone must do."""
+
+import torch
+from torch.nn.functional import mse_loss
+
+
+def by_torch(x, x_hat):
+    return mse_loss(x, x_hat, reduction="sum") / len(x)
+
+
+def by_distance(x, x_hat):
+    return torch.linalg.vector_norm(x - x_hat, dim=1).pow(2).mean()
+
+
+def by_einsum(x, x_hat):
+    gap = x_hat - x
+    return torch.einsum("nd,nd->", gap, gap) / x.shape[0]
+
+
+def by_loop(x, x_hat):
+    total = 0.0
+    for row, row_hat in zip(x, x_hat, strict=True):
+        total += torch.dot(row - row_hat, row - row_hat)
+    return total / len(x)
+
+
+def by_numpy(x, x_hat):
+    return float(((x.numpy() - x_hat.numpy()) ** 2).sum() / len(x))
+
+
+def by_expansion(x, x_hat):
+    return (x**2 - 2 * x * x_hat + x_hat**2).mean() * x.shape[1]
+
+
+RIGHT = {
+    "squared_error": (
+        by_torch,
+        by_distance,
+        by_einsum,
+        by_loop,
+        by_numpy,
+        by_expansion,
+    )
+}
+
+
+def summed(x, x_hat):
+    return mse_loss(x, x_hat, reduction="sum")
+
+
+def never_zero(x, x_hat):
+    return by_torch(x, x_hat) + 1
+
+
+def one_number_per_example(x, x_hat):
+    return ((x - x_hat) ** 2).sum(1)
+
+
+def in_place(x, x_hat):
+    x -= x_hat
+    return (x**2).sum(1).mean()
+
+
+NAMED = (
+    ("squared_error", mse_loss, "mean_over_everything"),
+    ("squared_error", summed, "sum_over_everything"),
+    ("squared_error", never_zero, None),
+)
+
+# The criteria: agrees, a mean over the batch, zero for a perfect reconstruction.
+ROWS = (
+    ("squared_error", mse_loss, (False, True, True)),
+    ("squared_error", summed, (False, False, True)),
+    ("squared_error", never_zero, (False, True, False)),
+    ("squared_error", one_number_per_example, (False, False, False)),
+    ("squared_error", in_place, (False, False, False)),
+)
+
+SAYS = (
+    ("squared_error", one_number_per_example, "expected one number"),
+    ("squared_error", in_place, "changes its inputs in place"),
+)
+
+
+def sizes_differ(x, x_hat):
+    """Else a mean over the wrong axis is right by accident."""
+    same_kind = x.shape == x_hat.shape and x.dtype == torch.float64
+    return same_kind and x.shape[0] != x.shape[1] and min(x.shape) > 1
+
+
+INPUTS = (("squared_error", sizes_differ),)
