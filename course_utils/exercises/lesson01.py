@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 
 import torch
+from torch import Tensor, linalg
+from torch.nn.functional import cosine_similarity, normalize
 
 from course_utils.grading.criteria import agrees, normal, rows_stand_alone
-from course_utils.grading.declare import declare, words_beside
+from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial
 from course_utils.grading.values import as_float, difference
@@ -17,20 +19,15 @@ from course_utils.oracles import pca
 WORDS = words_beside(__file__)
 
 
-def _orthogonal(generator: torch.Generator, D: int) -> torch.Tensor:
-    return torch.linalg.qr(normal(generator, D, D)).Q
+def _orthogonal(generator: torch.Generator, D: int) -> Tensor:
+    return linalg.qr(normal(generator, D, D)).Q
 
 
-def _covariance(generator: torch.Generator, D: int) -> torch.Tensor:
+def _covariance(generator: torch.Generator, D: int) -> Tensor:
     """Draw a covariance with distinct eigenvalues, so that its axes are defined."""
     gaps = 0.3 + torch.rand(D, generator=generator, dtype=torch.float64)
     axes = _orthogonal(generator, D)
     return axes @ torch.diag(gaps.cumsum(0)) @ axes.T
-
-
-def _descending(cov: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    eigenvalues, axes = torch.linalg.eigh(cov)
-    return eigenvalues.flip(0), axes.flip(1)
 
 
 # --- pca_reconstruct ----------------------------------------------------------------
@@ -47,7 +44,7 @@ def _reconstruct_inputs(generator: torch.Generator) -> list[Arguments]:
 def _is_projection(trial: Trial) -> None:
     x, mean, cov, K = trial.inputs()[0]
     once = trial.call(x, mean, cov, K)
-    rank = int(torch.linalg.matrix_rank(once - mean, rtol=1e-9))
+    rank = int(linalg.matrix_rank(once - mean, rtol=1e-9))
     if rank != K:
         raise Refused(f"x_hat − mean spans {rank} dimensions, expected K = {K}.")
     twice = trial.call(once, mean, cov, K)
@@ -60,92 +57,6 @@ def _all_components(trial: Trial) -> None:
         raise Refused("with K < D something must be lost.")
     whole = trial.call(x, mean, cov, len(cov))
     trial.expect_close(whole, x, "with K = D nothing may be lost")
-
-
-def _without_centring(
-    x: torch.Tensor, mean: torch.Tensor, cov: torch.Tensor, K: int
-) -> torch.Tensor:
-    U = _descending(cov)[1][:, :K]
-    return x @ U @ U.T
-
-
-def _mean_not_added(
-    x: torch.Tensor, mean: torch.Tensor, cov: torch.Tensor, K: int
-) -> torch.Tensor:
-    U = _descending(cov)[1][:, :K]
-    return (x - mean) @ U @ U.T
-
-
-def _mean_not_subtracted(
-    x: torch.Tensor, mean: torch.Tensor, cov: torch.Tensor, K: int
-) -> torch.Tensor:
-    U = _descending(cov)[1][:, :K]
-    return mean + x @ U @ U.T
-
-
-def _smallest(
-    x: torch.Tensor, mean: torch.Tensor, cov: torch.Tensor, K: int
-) -> torch.Tensor:
-    U = torch.linalg.eigh(cov).eigenvectors[:, :K]
-    return mean + (x - mean) @ U @ U.T
-
-
-def _rows_of_axes(
-    x: torch.Tensor, mean: torch.Tensor, cov: torch.Tensor, K: int
-) -> torch.Tensor:
-    V = torch.linalg.eigh(cov).eigenvectors[-K:]
-    return mean + (x - mean) @ V.T @ V
-
-
-def _first_rows_of_axes(
-    x: torch.Tensor, mean: torch.Tensor, cov: torch.Tensor, K: int
-) -> torch.Tensor:
-    V = _descending(cov)[1][:K]
-    return mean + (x - mean) @ V.T @ V
-
-
-def _batch_mean(
-    x: torch.Tensor, mean: torch.Tensor, cov: torch.Tensor, K: int
-) -> torch.Tensor:
-    U = _descending(cov)[1][:, :K]
-    return x.mean(0) + (x - x.mean(0)) @ U @ U.T
-
-
-def _whitened_codes(
-    x: torch.Tensor, mean: torch.Tensor, cov: torch.Tensor, K: int
-) -> torch.Tensor:
-    eigenvalues, axes = _descending(cov)
-    U = axes[:, :K]
-    return mean + ((x - mean) @ U / eigenvalues[:K].sqrt()) @ U.T
-
-
-def _scaled_by_eigenvalues(
-    x: torch.Tensor, mean: torch.Tensor, cov: torch.Tensor, K: int
-) -> torch.Tensor:
-    eigenvalues, axes = _descending(cov)
-    U = axes[:, :K]
-    return mean + ((x - mean) @ U * eigenvalues[:K]) @ U.T
-
-
-def _last_directions(
-    x: torch.Tensor, mean: torch.Tensor, cov: torch.Tensor, K: int
-) -> torch.Tensor:
-    U = torch.linalg.eigh(cov).eigenvectors[:, K:]
-    return mean + (x - mean) @ U @ U.T
-
-
-def _columns_of_vh(
-    x: torch.Tensor, mean: torch.Tensor, cov: torch.Tensor, K: int
-) -> torch.Tensor:
-    U = torch.linalg.svd(cov).Vh[:, :K]
-    return mean + (x - mean) @ U @ U.T
-
-
-def _axes_of_the_batch(
-    x: torch.Tensor, mean: torch.Tensor, cov: torch.Tensor, K: int
-) -> torch.Tensor:
-    U = torch.linalg.svd(x - mean, full_matrices=False).Vh[:K].T
-    return mean + (x - mean) @ U @ U.T
 
 
 PCA_RECONSTRUCT = declare(
@@ -162,19 +73,32 @@ PCA_RECONSTRUCT = declare(
         Criterion("loses nothing when K = D, and only then", 1.0, _all_components),
         rows_stand_alone(),
     ),
+    steps={
+        "axes": lambda cov: linalg.eigh(cov).eigenvectors,  # smallest variance first
+        "variances": lambda cov, K: linalg.eigvalsh(cov).flip(0)[:K],
+        "U": lambda axes, K: axes.flip(1)[:, :K],
+        "centred": lambda x, mean: x - mean,
+        "z": lambda centred, U: centred @ U,
+        "decoded": lambda z, U: z @ U.T,
+        "answer": lambda mean, decoded: mean + decoded,
+    },
     mistakes={
-        "smallest_eigenvectors": _smallest,
-        "mean_not_added": _mean_not_added,
-        "mean_not_subtracted": _mean_not_subtracted,
-        "no_centring": _without_centring,
-        "rows_of_the_eigenvector_matrix": _rows_of_axes,
-        "first_rows_of_the_eigenvector_matrix": _first_rows_of_axes,
-        "d_minus_k_kept": _last_directions,
-        "columns_of_vh": _columns_of_vh,
-        "axes_of_the_batch": _axes_of_the_batch,
-        "mean_of_the_batch": _batch_mean,
-        "whitened_codes": _whitened_codes,
-        "scaled_by_eigenvalues": _scaled_by_eigenvalues,
+        "smallest_eigenvectors": instead(U=lambda axes, K: axes[:, :K]),
+        "mean_not_added": lambda decoded: decoded,
+        "mean_not_subtracted": instead(centred=lambda x: x),
+        "no_centring": instead(mean=lambda: 0),
+        "rows_of_the_eigenvector_matrix": instead(U=lambda axes, K: axes[-K:].T),
+        "first_rows_of_the_eigenvector_matrix": instead(
+            U=lambda axes, K: axes.flip(1)[:K].T
+        ),
+        "d_minus_k_kept": instead(U=lambda axes, K: axes[:, K:]),
+        "columns_of_vh": instead(U=lambda cov, K: linalg.svd(cov).Vh[:, :K]),
+        "axes_of_the_batch": instead(
+            U=lambda centred, K: linalg.svd(centred, full_matrices=False).Vh[:K].T
+        ),
+        "mean_of_the_batch": instead(mean=lambda x: x.mean(0)),
+        "whitened_codes": instead(z=lambda z, variances: z / variances.sqrt()),
+        "scaled_by_eigenvalues": instead(z=lambda z, variances: z * variances),
     },
 )
 
@@ -213,36 +137,26 @@ OPTIMAL_LOSS = declare(
         Criterion("equals the error of PCA measured on data", 1.0, _measured),
         Criterion("is zero when K = D, and only then", 1.0, _nothing_left),
     ),
+    steps={
+        "D": lambda cov: len(cov),
+        "values": lambda cov: linalg.eigvalsh(cov),  # ascending
+        "lost": lambda values, D, K: values[: D - K],
+        "answer": lambda lost: lost.sum(),
+    },
     mistakes={
-        "variance_kept": lambda cov, K: torch.linalg.eigvalsh(cov)[-K:].sum(),
-        "order_of_eigvalsh": lambda cov, K: torch.linalg.eigvalsh(cov)[K:].sum(),
-        "smallest_k": lambda cov, K: torch.linalg.eigvalsh(cov)[:K].sum(),
-        "mean_over_dimensions": lambda cov, K: (
-            torch.linalg.eigvalsh(cov)[: len(cov) - K].sum() / len(cov)
-        ),
-        "mean_of_the_lost": lambda cov, K: torch.linalg.eigvalsh(cov)[
-            : len(cov) - K
-        ].mean(),
-        "standard_deviations": lambda cov, K: (
-            torch.linalg.eigvalsh(cov)[: len(cov) - K].sqrt().sum()
-        ),
-        "share_of_variance": lambda cov, K: (
-            torch.linalg.eigvalsh(cov)[: len(cov) - K].sum() / cov.trace()
-        ),
-        "no_order": lambda cov, K: torch.linalg.eigvals(cov).real[K:].sum(),
-        "squared_eigenvalues": lambda cov, K: (
-            torch.linalg.eigvalsh(cov)[: len(cov) - K] ** 2
-        ).sum(),
-        "largest_lost": lambda cov, K: torch.linalg.eigvalsh(cov)[len(cov) - K - 1],
-        "one_too_many": lambda cov, K: torch.linalg.eigvalsh(cov)[
-            : len(cov) - K + 1
-        ].sum(),
-        "one_too_few": lambda cov, K: torch.linalg.eigvalsh(cov)[
-            : len(cov) - K - 1
-        ].sum(),
-        "one_half": lambda cov, K: (
-            0.5 * torch.linalg.eigvalsh(cov)[: len(cov) - K].sum()
-        ),
+        "variance_kept": lambda values, K: values[-K:].sum(),
+        "order_of_eigvalsh": lambda values, K: values[K:].sum(),
+        "smallest_k": lambda values, K: values[:K].sum(),
+        "mean_over_dimensions": lambda answer, D: answer / D,
+        "mean_of_the_lost": lambda lost: lost.mean(),
+        "standard_deviations": lambda lost: lost.sqrt().sum(),
+        "share_of_variance": lambda answer, cov: answer / cov.trace(),
+        "no_order": lambda cov, K: linalg.eigvals(cov).real[K:].sum(),
+        "squared_eigenvalues": lambda lost: (lost**2).sum(),
+        "largest_lost": lambda lost: lost[-1],
+        "one_too_many": lambda values, D, K: values[: D - K + 1].sum(),
+        "one_too_few": lambda lost: lost[:-1].sum(),
+        "one_half": lambda answer: 0.5 * answer,
     },
 )
 
@@ -301,14 +215,6 @@ def _same_subspace(trial: Trial) -> None:
             )
 
 
-def _overlap(A: torch.Tensor, B: torch.Tensor) -> torch.Tensor:
-    return torch.linalg.svdvals(torch.linalg.qr(A).Q.T @ torch.linalg.qr(B).Q)
-
-
-def _columns_scaled(A: torch.Tensor) -> torch.Tensor:
-    return A / A.norm(dim=0)
-
-
 LARGEST_ANGLE = declare(
     WORDS["largest_angle"],
     subspaces.largest_principal_angle,
@@ -319,31 +225,30 @@ LARGEST_ANGLE = declare(
         Criterion("finds a known angle", 1.0, _known_angle),
         Criterion("does not depend on the basis", 1.0, _mixing_is_harmless),
     ),
+    steps={
+        "Qa": lambda A: linalg.qr(A).Q,
+        "Qb": lambda B: linalg.qr(B).Q,
+        "overlap": lambda Qa, Qb: Qa.T @ Qb,
+        "cosines": lambda overlap: linalg.svdvals(overlap),  # descending
+        "cosine": lambda cosines: cosines[-1],
+        "answer": lambda cosine: cosine.clamp(max=1.0).acos(),
+        "by_column": lambda A, B: cosine_similarity(A, B, dim=0).abs(),
+    },
     mistakes={
-        "smallest_angle": lambda A, B: _overlap(A, B)[0].clamp(max=1.0).acos(),
-        "cosine_returned": lambda A, B: _overlap(A, B)[-1],
-        "degrees": lambda A, B: (
-            _overlap(A, B)[-1].clamp(max=1.0).acos() * 180 / math.pi
+        "smallest_angle": instead(cosine=lambda cosines: cosines[0]),
+        "cosine_returned": lambda cosine: cosine,
+        "degrees": lambda answer: answer.rad2deg(),
+        "no_orthonormal_basis": instead(Qa=lambda A: A, Qb=lambda B: B),
+        "columns_only_normalised": instead(
+            Qa=lambda A: normalize(A, dim=0), Qb=lambda B: normalize(B, dim=0)
         ),
-        "no_orthonormal_basis": lambda A, B: (
-            torch.linalg.svdvals(A.T @ B)[-1].clamp(max=1.0).acos()
+        "column_by_column": instead(cosine=lambda by_column: by_column.min()),
+        "first_columns": instead(cosine=lambda by_column: by_column[0]),
+        "entries_not_singular_values": instead(
+            cosine=lambda overlap: overlap.abs().min()
         ),
-        "columns_only_normalised": lambda A, B: (
-            torch.linalg.svdvals(_columns_scaled(A).T @ _columns_scaled(B))[-1]
-            .clamp(max=1.0)
-            .acos()
-        ),
-        "column_by_column": lambda A, B: (
-            (_columns_scaled(A) * _columns_scaled(B)).sum(0).abs().min().acos()
-        ),
-        "first_columns": lambda A, B: (
-            (_columns_scaled(A) * _columns_scaled(B)).sum(0).abs()[0].acos()
-        ),
-        "entries_not_singular_values": lambda A, B: (
-            (torch.linalg.qr(A).Q.T @ torch.linalg.qr(B).Q).abs().min().acos()
-        ),
-        "sum_of_angles": lambda A, B: _overlap(A, B).clamp(max=1.0).acos().sum(),
-        "sine_returned": lambda A, B: (1 - _overlap(A, B)[-1] ** 2).sqrt(),
+        "sum_of_angles": lambda cosines: cosines.clamp(max=1.0).acos().sum(),
+        "sine_returned": lambda cosine: (1 - cosine**2).sqrt(),
     },
     tolerance=1e-07,
 )
@@ -360,10 +265,8 @@ def _mix_inputs(generator: torch.Generator) -> list[Arguments]:
     return [draw(7, 3), draw(9, 4)]
 
 
-def _mixed(
-    encoder: torch.Tensor, decoder: torch.Tensor, A: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    return A @ encoder, torch.linalg.solve(A, decoder, left=False)
+def _mixed(encoder: Tensor, decoder: Tensor, A: Tensor) -> tuple[Tensor, Tensor]:
+    return A @ encoder, linalg.solve(A, decoder, left=False)
 
 
 def _same_reconstruction(trial: Trial) -> None:
@@ -393,29 +296,22 @@ MIX_CODE = declare(
         Criterion("leaves every reconstruction as it was", 1.0, _same_reconstruction),
         Criterion("turns the code z into A z", 1.0, _code_is_mixed),
     ),
+    steps={
+        "inverse": lambda A: linalg.inv(A),
+        "new_encoder": lambda encoder, A: A @ encoder,
+        "new_decoder": lambda decoder, inverse: decoder @ inverse,
+        "answer": lambda new_encoder, new_decoder: (new_encoder, new_decoder),
+    },
     mistakes={
-        "transpose_for_inverse": lambda encoder, decoder, A: (
-            A @ encoder,
-            decoder @ A.T,
+        "transpose_for_inverse": instead(inverse=lambda A: A.T),
+        "same_on_both": instead(inverse=lambda A: A),
+        "decoder_unchanged": instead(new_decoder=lambda decoder: decoder),
+        "inverse_on_the_encoder": instead(A=lambda A: linalg.inv(A)),
+        "transposed_mixing": instead(A=lambda A: A.T),
+        "inverse_on_the_left": instead(
+            new_decoder=lambda decoder, inverse: inverse @ decoder
         ),
-        "same_on_both": lambda encoder, decoder, A: (A @ encoder, decoder @ A),
-        "decoder_unchanged": lambda encoder, decoder, A: (A @ encoder, decoder),
-        "inverse_on_the_encoder": lambda encoder, decoder, A: (
-            torch.linalg.inv(A) @ encoder,
-            decoder @ A,
-        ),
-        "transposed_mixing": lambda encoder, decoder, A: (
-            A.T @ encoder,
-            decoder @ torch.linalg.inv(A.T),
-        ),
-        "inverse_on_the_left": lambda encoder, decoder, A: (
-            A @ encoder,
-            torch.linalg.inv(A) @ decoder,
-        ),
-        "order_of_outputs": lambda encoder, decoder, A: (
-            decoder @ torch.linalg.inv(A),
-            A @ encoder,
-        ),
+        "order_of_outputs": lambda new_encoder, new_decoder: (new_decoder, new_encoder),
     },
 )
 
