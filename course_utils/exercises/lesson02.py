@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 
 import torch
+from torch import Tensor, linalg
 
 from course_utils.grading.criteria import agrees, normal, rows_stand_alone
-from course_utils.grading.declare import declare, words_beside
+from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial
 from course_utils.metrics import images
 from course_utils.oracles import mixture2d, wiener
 
 WORDS = words_beside(__file__)
-
 
 # The inputs are float64, but torch.eye(D) and torch.tensor(sigma) are float32 unless
 # one asks: right answers come with rounding of up to 1e-7.
@@ -26,16 +26,12 @@ def _between(generator: torch.Generator, low: float, high: float) -> float:
     return low + (high - low) * float(share)
 
 
-def _covariance(generator: torch.Generator, D: int) -> torch.Tensor:
+def _covariance(generator: torch.Generator, D: int) -> Tensor:
     """Draw a well-conditioned covariance."""
-    axes = torch.linalg.qr(normal(generator, D, D)).Q
+    axes = linalg.qr(normal(generator, D, D)).Q
     values = 0.3 + torch.rand(D, generator=generator, dtype=torch.float64)
     cov = axes @ torch.diag(values.cumsum(0)) @ axes.T
     return (cov + cov.T) / 2
-
-
-def _identity(cov: torch.Tensor) -> torch.Tensor:
-    return torch.eye(len(cov), dtype=cov.dtype)
 
 
 # --- wiener_filter ------------------------------------------------------------------
@@ -63,15 +59,10 @@ def _best(trial: Trial) -> None:
 
 def _shrinks_axis_by_axis(trial: Trial) -> None:
     cov, sigma = trial.inputs()[0]
-    values, axes = torch.linalg.eigh(cov)
+    values, axes = linalg.eigh(cov)
     got = axes.T @ trial.call(cov, sigma) @ axes
     want = torch.diag(values / (values + sigma**2))
     trial.expect_close(got, want, "in the axes of Σ, λ/(λ + σ²) on the diagonal")
-
-
-def _eigenvectors_transposed(cov: torch.Tensor, sigma: float) -> torch.Tensor:
-    values, axes = torch.linalg.eigh(cov)
-    return axes.T @ torch.diag(values / (values + sigma**2)) @ axes
 
 
 WIENER_FILTER = declare(
@@ -83,36 +74,30 @@ WIENER_FILTER = declare(
         Criterion("is where the loss has no slope", 1.0, _best),
         Criterion("keeps λ/(λ + σ²) of each axis", 1.0, _shrinks_axis_by_axis),
     ),
+    steps={
+        "axes": lambda cov: linalg.eigh(cov).eigenvectors,
+        "values": lambda cov: linalg.eigvalsh(cov),
+        "kept": lambda values, sigma: values / (values + sigma**2),
+        "I": lambda cov: torch.eye(len(cov), dtype=cov.dtype),
+        "noise": lambda sigma, I: sigma**2 * I,
+        "noisy": lambda cov, noise: cov + noise,
+        "inverse": lambda noisy: linalg.inv(noisy),
+        "answer": lambda cov, inverse: cov @ inverse,
+    },
     mistakes={
-        "sigma_not_squared": lambda cov, sigma: (
-            cov @ torch.linalg.inv(cov + sigma * _identity(cov))
+        "sigma_not_squared": instead(noise=lambda sigma, I: sigma * I),
+        "what_is_removed": lambda noise, inverse: noise @ inverse,
+        "upside_down": lambda cov, noisy: noisy @ linalg.inv(cov),
+        "only_the_inverse": lambda inverse: inverse,
+        "elementwise_division": lambda cov, noisy: cov / noisy,
+        "added_everywhere": instead(noise=lambda sigma: sigma**2),
+        "covariance_taken_for_the_noisy_one": lambda cov, noise: (
+            (cov - noise) @ linalg.inv(cov)
         ),
-        "what_is_removed": lambda cov, sigma: (
-            sigma**2 * torch.linalg.inv(cov + sigma**2 * _identity(cov))
-        ),
-        "upside_down": lambda cov, sigma: (
-            (cov + sigma**2 * _identity(cov)) @ torch.linalg.inv(cov)
-        ),
-        "only_the_inverse": lambda cov, sigma: torch.linalg.inv(
-            cov + sigma**2 * _identity(cov)
-        ),
-        "elementwise_division": lambda cov, sigma: (
-            cov / (cov + sigma**2 * _identity(cov))
-        ),
-        "added_everywhere": lambda cov, sigma: cov @ torch.linalg.inv(cov + sigma**2),
-        "covariance_taken_for_the_noisy_one": lambda cov, sigma: (
-            (cov - sigma**2 * _identity(cov)) @ torch.linalg.inv(cov)
-        ),
-        "pixel_by_pixel": lambda cov, sigma: torch.diag(
-            cov.diag() / (cov.diag() + sigma**2)
-        ),
-        "noise_doubled": lambda cov, sigma: (
-            cov @ torch.linalg.inv(cov + 2 * sigma**2 * _identity(cov))
-        ),
-        "elementwise_product": lambda cov, sigma: (
-            torch.linalg.inv(cov + sigma**2 * _identity(cov)) * cov
-        ),
-        "eigenvectors_transposed": _eigenvectors_transposed,
+        "pixel_by_pixel": instead(cov=lambda cov: cov.diag().diag()),
+        "noise_doubled": instead(noise=lambda noise: 2 * noise),
+        "elementwise_product": lambda cov, inverse: cov * inverse,
+        "eigenvectors_transposed": lambda axes, kept: axes.T @ kept.diag() @ axes,
     },
     tolerance=TOLERANCE,
 )
@@ -152,10 +137,6 @@ def _unit_free(trial: Trial) -> None:
     )
 
 
-def _error(x: torch.Tensor, x_hat: torch.Tensor) -> torch.Tensor:
-    return ((x - x_hat) ** 2).mean()
-
-
 PSNR = declare(
     WORDS["psnr"],
     images.psnr,
@@ -165,48 +146,33 @@ PSNR = declare(
         Criterion("rises by 10 dB for a tenth of the error", 1.0, _ten_decibels),
         Criterion("does not depend on the unit of grey", 1.0, _unit_free),
     ),
+    steps={
+        "gap": lambda x, x_hat: x - x_hat,
+        "square": lambda gap: gap**2,
+        "error": lambda square: square.mean(),
+        "ratio": lambda peak, error: peak**2 / error,
+        "answer": lambda ratio: 10 * ratio.log10(),
+    },
     mistakes={
-        "peak_not_squared": lambda x, x_hat, peak: (
-            10 * torch.log10(peak / _error(x, x_hat))
+        "peak_not_squared": instead(ratio=lambda peak, error: peak / error),
+        "peak_forgotten": instead(peak=lambda: 1),
+        "sum_over_pixels": instead(error=lambda square: square.sum()),
+        "sum_over_rows": instead(error=lambda square: square.sum(1).mean()),
+        "natural_logarithm": lambda ratio: 10 * ratio.log(),
+        "factor_twenty": lambda ratio: 20 * ratio.log10(),
+        "factor_ten_with_the_root": lambda ratio: 10 * ratio.sqrt().log10(),
+        "upside_down": instead(ratio=lambda ratio: 1 / ratio),
+        "peak_read_off_the_image": instead(peak=lambda x: x.max()),
+        "mean_of_the_decibels": lambda peak, square: (
+            10 * (peak**2 / square.mean(1)).log10().mean()
         ),
-        "peak_forgotten": lambda x, x_hat: -10 * torch.log10(_error(x, x_hat)),
-        "sum_over_pixels": lambda x, x_hat, peak: (
-            10 * torch.log10(peak**2 / ((x - x_hat) ** 2).sum())
+        "absolute_error": instead(error=lambda gap: gap.abs().mean()),
+        "power_of_the_signal": instead(ratio=lambda x, error: (x**2).mean() / error),
+        "absolute_error_with_twenty": lambda peak, gap: (
+            20 * (peak / gap.abs().mean()).log10()
         ),
-        "sum_over_rows": lambda x, x_hat, peak: (
-            10 * torch.log10(peak**2 / ((x - x_hat) ** 2).sum(1).mean())
-        ),
-        "natural_logarithm": lambda x, x_hat, peak: (
-            10 * torch.log(peak**2 / _error(x, x_hat))
-        ),
-        "factor_twenty": lambda x, x_hat, peak: (
-            20 * torch.log10(peak**2 / _error(x, x_hat))
-        ),
-        "factor_ten_with_the_root": lambda x, x_hat, peak: (
-            10 * torch.log10(peak / _error(x, x_hat).sqrt())
-        ),
-        "upside_down": lambda x, x_hat, peak: (
-            10 * torch.log10(_error(x, x_hat) / peak**2)
-        ),
-        "peak_read_off_the_image": lambda x, x_hat: (
-            10 * torch.log10(x.max() ** 2 / _error(x, x_hat))
-        ),
-        "mean_of_the_decibels": lambda x, x_hat, peak: (
-            10 * torch.log10(peak**2 / ((x - x_hat) ** 2).mean(1)).mean()
-        ),
-        "absolute_error": lambda x, x_hat, peak: (
-            10 * torch.log10(peak**2 / (x - x_hat).abs().mean())
-        ),
-        "power_of_the_signal": lambda x, x_hat: (
-            10 * torch.log10((x**2).mean() / _error(x, x_hat))
-        ),
-        "absolute_error_with_twenty": lambda x, x_hat, peak: (
-            20 * torch.log10(peak / (x - x_hat).abs().mean())
-        ),
-        "bels": lambda x, x_hat, peak: torch.log10(peak**2 / _error(x, x_hat)),
-        "variance_of_the_error": lambda x, x_hat, peak: (
-            10 * torch.log10(peak**2 / torch.var(x - x_hat))
-        ),
+        "bels": lambda ratio: ratio.log10(),
+        "variance_of_the_error": instead(error=lambda gap: gap.var()),
     },
     tolerance=TOLERANCE,
 )
@@ -247,30 +213,17 @@ def _is_the_regression(trial: Trial) -> None:
     D = len(seen)
     x = 1.0 + normal(trial.generator, 60, D) @ normal(trial.generator, D, D)
     centred = x - x.mean(0)
-    weights = torch.linalg.lstsq(centred[:, seen], centred[:, ~seen]).solution
+    weights = linalg.lstsq(centred[:, seen], centred[:, ~seen]).solution
     want = x.clone()
     want[:, ~seen] = x.mean(0)[~seen] + centred[:, seen] @ weights
     got = trial.call(x, seen, x.mean(0), centred.T @ centred / 60)
     trial.expect_close(got, want, "least squares on 60 examples", 1e-5)
 
 
-def _filled(x: torch.Tensor, seen: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+def _filled(x: Tensor, seen: Tensor, values: Tensor) -> Tensor:
     out = x.clone()
     out[:, ~seen] = values
     return out
-
-
-def _gain(cov: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-    """Σ_ms Σ_ss⁻¹, (missing, seen)."""
-    return cov[~seen][:, seen] @ torch.linalg.inv(cov[seen][:, seen])
-
-
-def _precision_sign(
-    x: torch.Tensor, seen: torch.Tensor, mean: torch.Tensor, cov: torch.Tensor
-) -> torch.Tensor:
-    precision = torch.linalg.inv(cov)
-    pull = torch.linalg.solve(precision[~seen][:, ~seen], precision[~seen][:, seen])
-    return _filled(x, seen, mean[~seen] + (x - mean)[:, seen] @ pull.T)
 
 
 INPAINT_GAUSSIAN = declare(
@@ -284,47 +237,30 @@ INPAINT_GAUSSIAN = declare(
         Criterion("equals a regression fitted to data", 1.0, _is_the_regression),
         rows_stand_alone(),
     ),
+    steps={
+        "precision": lambda cov: linalg.inv(cov),
+        "ss": lambda cov, seen: cov[seen][:, seen],
+        "ms": lambda cov, seen: cov[~seen][:, seen],
+        "weights": lambda ms, ss: ms @ linalg.inv(ss),
+        "deviation": lambda x, mean, seen: (x - mean)[:, seen],
+        "centre": lambda mean, seen: mean[~seen],
+        "guess": lambda centre, deviation, weights: centre + deviation @ weights.T,
+        "answer": lambda x, seen, guess: _filled(x, seen, guess),
+    },
     mistakes={
-        "only_the_mean": lambda x, seen, mean: _filled(
-            x, seen, mean[~seen].expand(len(x), -1)
+        "only_the_mean": instead(guess=lambda centre: centre),
+        "no_centring": instead(mean=lambda mean: 0 * mean),
+        "mean_not_subtracted": instead(deviation=lambda x, seen: x[:, seen]),
+        "mean_not_added": instead(centre=lambda: 0),
+        "inverse_forgotten": instead(weights=lambda ms: ms),
+        "seen_taken_as_independent": instead(weights=lambda ms, ss: ms / ss.diag()),
+        "block_of_the_inverse": instead(
+            weights=lambda ms, precision, seen: ms @ precision[seen][:, seen]
         ),
-        "no_centring": lambda x, seen, cov: _filled(
-            x, seen, x[:, seen] @ _gain(cov, seen).T
-        ),
-        "mean_not_subtracted": lambda x, seen, mean, cov: _filled(
-            x, seen, mean[~seen] + x[:, seen] @ _gain(cov, seen).T
-        ),
-        "mean_not_added": lambda x, seen, mean, cov: _filled(
-            x, seen, (x - mean)[:, seen] @ _gain(cov, seen).T
-        ),
-        "inverse_forgotten": lambda x, seen, mean, cov: _filled(
-            x, seen, mean[~seen] + (x - mean)[:, seen] @ cov[seen][:, ~seen]
-        ),
-        "seen_taken_as_independent": lambda x, seen, mean, cov: _filled(
-            x,
-            seen,
-            mean[~seen]
-            + (x - mean)[:, seen] @ (cov[~seen][:, seen] / cov.diag()[seen]).T,
-        ),
-        "block_of_the_inverse": lambda x, seen, mean, cov: _filled(
-            x,
-            seen,
-            mean[~seen]
-            + (x - mean)[:, seen]
-            @ (cov[~seen][:, seen] @ torch.linalg.inv(cov)[seen][:, seen]).T,
-        ),
-        "sign_of_the_precision": _precision_sign,
-        "mask_inverted": lambda x, seen, mean, cov: wiener.conditional_mean(
-            x, ~seen, mean, cov
-        ),
-        "mean_of_the_batch": lambda x, seen, cov: wiener.conditional_mean(
-            x, seen, x.mean(0), cov
-        ),
-        "added_to_the_hole": lambda x, seen, mean, cov: _filled(
-            x,
-            seen,
-            x[:, ~seen] + mean[~seen] + (x - mean)[:, seen] @ _gain(cov, seen).T,
-        ),
+        "sign_of_the_precision": instead(weights=lambda weights: -weights),
+        "mask_inverted": instead(seen=lambda seen: ~seen),
+        "mean_of_the_batch": instead(mean=lambda x: x.mean(0)),
+        "added_to_the_hole": instead(guess=lambda x, seen, guess: x[:, ~seen] + guess),
     },
     tolerance=TOLERANCE,
 )
@@ -357,33 +293,6 @@ def _one_point(trial: Trial) -> None:
     trial.expect_close(got, want, "with a single data point")
 
 
-def _square(x: torch.Tensor, data: torch.Tensor) -> torch.Tensor:
-    return ((x[:, None] - data) ** 2).sum(2)
-
-
-def _weights(x: torch.Tensor, data: torch.Tensor, sigma: float) -> torch.Tensor:
-    return torch.softmax(-_square(x, data) / (2 * sigma**2), 1)
-
-
-def _wrong_axis(x: torch.Tensor, data: torch.Tensor, sigma: float) -> torch.Tensor:
-    weights = torch.softmax(-_square(x, data) / (2 * sigma**2), 0)
-    return (weights @ data - x) / sigma**2
-
-
-def _gradient_of_density(
-    x: torch.Tensor, data: torch.Tensor, sigma: float
-) -> torch.Tensor:
-    D = x.shape[1]
-    heights = torch.exp(-_square(x, data) / (2 * sigma**2))
-    heights = heights / (2 * math.pi * sigma**2) ** (D / 2) / len(data)
-    return (heights @ data - heights.sum(1, keepdim=True) * x) / sigma**2
-
-
-def _one_sum_for_all(x: torch.Tensor, data: torch.Tensor, sigma: float) -> torch.Tensor:
-    heights = torch.exp(-_square(x, data) / (2 * sigma**2))
-    return (heights / heights.sum() @ data - x) / sigma**2
-
-
 SMOOTHED_SCORE = declare(
     WORDS["smoothed_score"],
     mixture2d.smoothed_score,
@@ -396,46 +305,44 @@ SMOOTHED_SCORE = declare(
         Criterion("points straight at a single data point", 1.0, _one_point),
         rows_stand_alone(),
     ),
+    steps={
+        "D": lambda x: x.shape[1],
+        "square": lambda x, data: ((x[:, None] - data) ** 2).sum(2),
+        "exponent": lambda square, sigma: -square / (2 * sigma**2),
+        "heights": lambda exponent: exponent.exp(),
+        "density": lambda heights, sigma, D: (
+            heights.mean(1, keepdim=True) / (2 * math.pi * sigma**2) ** (D / 2)
+        ),
+        "weights": lambda exponent: exponent.softmax(1),
+        "denoised": lambda weights, data: weights @ data,
+        "residual": lambda denoised, x: denoised - x,
+        "answer": lambda residual, sigma: residual / sigma**2,
+    },
     mistakes={
-        "divided_by_sigma": lambda x, data, sigma: (
-            (_weights(x, data, sigma) @ data - x) / sigma
+        "divided_by_sigma": lambda residual, sigma: residual / sigma,
+        "not_divided": lambda residual: residual,
+        "the_denoiser_itself": lambda denoised: denoised,
+        "sign": lambda answer: -answer,
+        "half_forgotten": instead(exponent=lambda exponent: 2 * exponent),
+        "sigma_not_squared_in_the_weights": instead(
+            exponent=lambda square, sigma: -square / (2 * sigma)
         ),
-        "not_divided": lambda x, data, sigma: _weights(x, data, sigma) @ data - x,
-        "the_denoiser_itself": lambda x, data, sigma: _weights(x, data, sigma) @ data,
-        "sign": lambda x, data, sigma: (x - _weights(x, data, sigma) @ data) / sigma**2,
-        "half_forgotten": lambda x, data, sigma: (
-            (torch.softmax(-_square(x, data) / sigma**2, 1) @ data - x) / sigma**2
+        "distance_not_squared": instead(square=lambda square: square.sqrt()),
+        "mean_over_dimensions": instead(square=lambda square, D: square / D),
+        "softmax_over_the_wrong_axis": instead(
+            weights=lambda exponent: exponent.softmax(0)
         ),
-        "sigma_not_squared_in_the_weights": lambda x, data, sigma: (
-            (torch.softmax(-_square(x, data) / (2 * sigma), 1) @ data - x) / sigma**2
+        "nearest_point_only": instead(
+            denoised=lambda square, data: data[square.argmin(1)]
         ),
-        "distance_not_squared": lambda x, data, sigma: (
-            (torch.softmax(-_square(x, data).sqrt() / (2 * sigma**2), 1) @ data - x)
-            / sigma**2
+        "equal_weights": instead(denoised=lambda data: data.mean(0)),
+        "gradient_of_the_density": lambda answer, density: answer * density,
+        "weights_not_normalised": instead(weights=lambda heights: heights),
+        "normalised_over_the_table": instead(
+            weights=lambda heights: heights / heights.sum()
         ),
-        "mean_over_dimensions": lambda x, data, sigma: (
-            (
-                torch.softmax(-_square(x, data) / x.shape[1] / (2 * sigma**2), 1) @ data
-                - x
-            )
-            / sigma**2
-        ),
-        "softmax_over_the_wrong_axis": _wrong_axis,
-        "nearest_point_only": lambda x, data, sigma: (
-            (data[_square(x, data).argmin(1)] - x) / sigma**2
-        ),
-        "equal_weights": lambda x, data, sigma: (data.mean(0) - x) / sigma**2,
-        "gradient_of_the_density": _gradient_of_density,
-        "weights_not_normalised": lambda x, data, sigma: (
-            (torch.exp(-_square(x, data) / (2 * sigma**2)) @ data - x) / sigma**2
-        ),
-        "normalised_over_the_table": _one_sum_for_all,
-        "minus_lost": lambda x, data, sigma: (
-            (torch.softmax(_square(x, data) / (2 * sigma**2), 1) @ data - x) / sigma**2
-        ),
-        "halved": lambda x, data, sigma: (
-            (_weights(x, data, sigma) @ data - x) / (2 * sigma**2)
-        ),
+        "minus_lost": instead(exponent=lambda exponent: -exponent),
+        "halved": lambda answer: answer / 2,
     },
     tolerance=TOLERANCE,
 )
