@@ -6,9 +6,10 @@ import math
 
 import torch
 from torch import Tensor
+from torch.special import xlogy
 
 from course_utils.grading.criteria import agrees, normal
-from course_utils.grading.declare import declare, words_beside
+from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial
 from course_utils.metrics.disentanglement import (
@@ -57,61 +58,16 @@ def _entropy_if_one_to_one(trial: Trial) -> None:
     for size in (3, 7):
         counts = torch.randint(1, 30, (size,), generator=trial.generator).double()
         order = torch.randperm(size, generator=trial.generator)
-        p = counts / counts.sum()
         trial.expect_close(
             trial.call(torch.diag(counts)[:, order]),
-            -float((p * p.log()).sum()),
+            float(_entropy(counts / counts.sum())),
             "where one variable is a renaming of the other, the information is the "
             "entropy",
         )
 
 
-def _shares(joint: Tensor) -> tuple[Tensor, Tensor]:
-    """Joint probabilities, and the product of their margins."""
-    p = joint / joint.sum()
-    return p, p.sum(1, keepdim=True) * p.sum(0)
-
-
-def _nan_at_zero(joint: Tensor) -> float:
-    p, product = _shares(joint)
-    return (p * (p / product).log()).sum().item()
-
-
-def _not_normalised(joint: Tensor) -> float:
-    product = joint.sum(1, keepdim=True) * joint.sum(0)
-    seen = joint > 0
-    return (joint[seen] * (joint[seen] / product[seen]).log()).sum().item()
-
-
-def _entropy_of(p: Tensor) -> float:
-    return -torch.special.xlogy(p, p).sum().item()
-
-
-def _given_columns(joint: Tensor) -> float:
-    p, _ = _shares(joint)
-    return torch.special.xlogy(p, p / p.sum(0)).nan_to_num().sum().item()
-
-
-def _given_rows(joint: Tensor) -> float:
-    p, _ = _shares(joint)
-    return torch.special.xlogy(p, p / p.sum(1, keepdim=True)).nan_to_num().sum().item()
-
-
-def _unweighted(joint: Tensor) -> float:
-    p, product = _shares(joint)
-    seen = p > 0
-    return (p[seen] / product[seen]).log().sum().item()
-
-
-def _other_direction(joint: Tensor) -> float:
-    p, product = _shares(joint)
-    return (product * (product / p).log()).sum().item()
-
-
-def _product_weighted(joint: Tensor) -> float:
-    p, product = _shares(joint)
-    seen = p > 0
-    return (product[seen] * (p[seen] / product[seen]).log()).sum().item()
+def _entropy(p: Tensor) -> Tensor:
+    return -xlogy(p, p).sum()
 
 
 MUTUAL_INFORMATION = declare(
@@ -123,24 +79,31 @@ MUTUAL_INFORMATION = declare(
         Criterion("0 for unrelated variables", 1.0, _zero_if_independent),
         Criterion("the entropy for a renaming", 1.0, _entropy_if_one_to_one),
     ),
+    steps={
+        "p": lambda joint: joint / joint.sum(),
+        "rows": lambda p: p.sum(1, keepdim=True),
+        "columns": lambda p: p.sum(0),
+        "product": lambda rows, columns: rows * columns,
+        "ratio": lambda p, product: p / product,
+        "terms": lambda p, ratio: xlogy(p, ratio),
+        "answer": lambda terms: terms.sum(),
+    },
     mistakes={
-        "nan_at_zero": _nan_at_zero,
-        "not_normalised": _not_normalised,
-        "bits": lambda joint: mutual_information(joint) / math.log(2),
-        "joint_entropy": lambda joint: _entropy_of(_shares(joint)[0]),
-        "flipped": lambda joint: -mutual_information(joint),
-        "mean_of_cells": lambda joint: mutual_information(joint) / joint.numel(),
-        "given_columns": _given_columns,
-        "given_rows": _given_rows,
-        "unweighted": _unweighted,
-        "other_direction": _other_direction,
-        "share_of_entropy": lambda joint: (
-            mutual_information(joint) / _entropy_of(_shares(joint)[0].sum(0))
+        "nan_at_zero": instead(terms=lambda p, ratio: p * ratio.log()),
+        "not_normalised": instead(p=lambda joint: joint),
+        "bits": lambda answer: answer / math.log(2),
+        "joint_entropy": lambda p: _entropy(p),
+        "flipped": lambda answer: -answer,
+        "mean_of_cells": lambda terms: terms.mean(),
+        "given_columns": instead(product=lambda columns: columns),
+        "given_rows": instead(product=lambda rows: rows),
+        "unweighted": lambda p, ratio: ratio[p > 0].log().sum(),
+        "other_direction": lambda product, ratio: -(product * ratio.log()).sum(),
+        "share_of_entropy": lambda answer, columns: answer / _entropy(columns),
+        "share_of_row_entropy": lambda answer, rows: answer / _entropy(rows),
+        "product_weighted": instead(
+            terms=lambda product, ratio: xlogy(product * (ratio > 0), ratio)
         ),
-        "share_of_row_entropy": lambda joint: (
-            mutual_information(joint) / _entropy_of(_shares(joint)[0].sum(1))
-        ),
-        "product_weighted": _product_weighted,
     },
 )
 
@@ -161,11 +124,9 @@ def _informations(generator: torch.Generator) -> list[Arguments]:
 def _units_have_no_order(trial: Trial) -> None:
     for information, entropy in trial.inputs():
         before = trial.call(information, entropy)
-        trial.expect_close(
-            before,
-            trial.reference(information, entropy),
-            "before the units were put into another order",
-        )
+        right = trial.reference(information, entropy)
+        what = "before the units were put into another order"
+        trial.expect_close(before, right, what)
         order = torch.randperm(len(information), generator=trial.generator)
         after = trial.call(information[order], entropy)
         trial.expect_close(after, before, "after the units were reordered")
@@ -175,79 +136,13 @@ def _one_and_zero(trial: Trial) -> None:
     """1 where one unit tells all of a factor, 0 where two units tell it alike."""
     for information, entropy in trial.inputs():
         places = torch.arange(3)
-        perfect = torch.zeros_like(information)
-        perfect[places, places] = entropy[:3]
-        got = trial.call(perfect, entropy)[:3]
+        table = torch.zeros_like(information)
+        table[places, places] = entropy[:3]
+        got = trial.call(table, entropy)[:3]
         trial.expect_close(got, torch.ones_like(got), "one unit tells the factor")
-        perfect[3, :3] = entropy[:3]
-        got = trial.call(perfect, entropy)[:3]
+        table[3, :3] = entropy[:3]
+        got = trial.call(table, entropy)[:3]
         trial.expect_close(got, torch.zeros_like(got), "two units tell it alike")
-
-
-def _two_best(information: Tensor) -> tuple[Tensor, Tensor]:
-    first, second = information.topk(2, dim=0).values
-    return first, second
-
-
-def _sorted_along_factors(information: Tensor, entropy: Tensor) -> Tensor:
-    ordered = information.sort(dim=1, descending=True).values
-    return (ordered[0] - ordered[1]) / entropy
-
-
-def _sorted_ascending(information: Tensor, entropy: Tensor) -> Tensor:
-    ordered = information.sort(dim=0).values
-    return (ordered[0] - ordered[1]) / entropy
-
-
-def _per_unit(information: Tensor, entropy: Tensor) -> Tensor:
-    first, second = information.topk(2, dim=1).values.T
-    return first - second
-
-
-def _per_unit_share(information: Tensor, entropy: Tensor) -> Tensor:
-    first, second = (information / entropy).topk(2, dim=1).values.T
-    return first - second
-
-
-def _in_nats(information: Tensor, entropy: Tensor) -> Tensor:
-    first, second = _two_best(information)
-    return first - second
-
-
-def _of_the_best(information: Tensor, entropy: Tensor) -> Tensor:
-    first, second = _two_best(information)
-    return (first - second) / first
-
-
-def _ratio(information: Tensor, entropy: Tensor) -> Tensor:
-    first, second = _two_best(information)
-    return second / first
-
-
-def _others_averaged(information: Tensor, entropy: Tensor) -> Tensor:
-    first, _ = _two_best(information)
-    others = (information.sum(0) - first) / (len(information) - 1)
-    return (first - others) / entropy
-
-
-def _others_summed(information: Tensor, entropy: Tensor) -> Tensor:
-    first, _ = _two_best(information)
-    return (2 * first - information.sum(0)) / entropy
-
-
-def _same_units(information: Tensor, entropy: Tensor) -> Tensor:
-    first, second = information.sum(1).topk(2).indices
-    return (information[first] - information[second]) / entropy
-
-
-def _one_entropy(information: Tensor, entropy: Tensor) -> Tensor:
-    first, second = _two_best(information)
-    return (first - second) / entropy.max()
-
-
-def _mean_entropy(information: Tensor, entropy: Tensor) -> Tensor:
-    first, second = _two_best(information)
-    return (first - second) / entropy.mean()
 
 
 INFORMATION_GAP = declare(
@@ -259,30 +154,44 @@ INFORMATION_GAP = declare(
         Criterion("the order of the units plays no role", 1.0, _units_have_no_order),
         Criterion("1 for one unit alone, 0 for two alike", 1.0, _one_and_zero),
     ),
+    steps={
+        "ordered": lambda information: information.sort(0, descending=True).values,
+        "first": lambda ordered: ordered[0],
+        "second": lambda ordered: ordered[1],
+        "gap": lambda first, second: first - second,
+        "answer": lambda gap, entropy: gap / entropy,
+    },
     mistakes={
-        "sorted_along_factors": _sorted_along_factors,
-        "sorted_ascending": _sorted_ascending,
-        "not_sorted": lambda information, entropy: (
-            (information[0] - information[1]) / entropy
+        "sorted_along_factors": instead(
+            ordered=lambda information: information.sort(1, descending=True).values
         ),
-        "per_unit": _per_unit,
-        "per_unit_share": _per_unit_share,
-        "in_nats": _in_nats,
-        "of_the_best": _of_the_best,
-        "averaged": lambda information, entropy: information_gap(
-            information, entropy
-        ).mean(),
-        "ratio": _ratio,
-        "others_averaged": _others_averaged,
-        "others_summed": _others_summed,
-        "best_alone": lambda information, entropy: information.amax(0) / entropy,
-        "against_worst": lambda information, entropy: (
-            (information.amax(0) - information.amin(0)) / entropy
+        "sorted_ascending": instead(
+            ordered=lambda information: information.sort(0).values
         ),
-        "same_units": _same_units,
-        "one_entropy": _one_entropy,
-        "mean_entropy": _mean_entropy,
-        "flipped": lambda information, entropy: -information_gap(information, entropy),
+        "not_sorted": instead(ordered=lambda information: information),
+        "per_unit": instead(
+            information=lambda information: information.T, answer=lambda gap: gap
+        ),
+        "per_unit_share": instead(
+            information=lambda information, entropy: (information / entropy).T,
+            answer=lambda gap: gap,
+        ),
+        "in_nats": lambda gap: gap,
+        "of_the_best": lambda gap, first: gap / first,
+        "averaged": lambda answer: answer.mean(),
+        "ratio": lambda first, second: second / first,
+        "others_averaged": instead(second=lambda ordered: ordered[1:].mean(0)),
+        "others_summed": instead(second=lambda ordered: ordered[1:].sum(0)),
+        "best_alone": instead(second=lambda: 0),
+        "against_worst": instead(second=lambda ordered: ordered[-1]),
+        "same_units": instead(
+            ordered=lambda information: information[
+                information.sum(1).argsort(descending=True)
+            ]
+        ),
+        "one_entropy": instead(entropy=lambda entropy: entropy.max()),
+        "mean_entropy": instead(entropy=lambda entropy: entropy.mean()),
+        "flipped": lambda answer: -answer,
     },
 )
 
@@ -329,56 +238,6 @@ def _ends_of_the_scale(trial: Trial) -> None:
             )
 
 
-def _row_shares(importance: Tensor) -> Tensor:
-    sums = importance.sum(1, keepdim=True)
-    return importance / sums.where(sums > 0, torch.ones_like(sums))
-
-
-def _row_scores(p: Tensor, base: float) -> Tensor:
-    return 1 + torch.special.xlogy(p, p).sum(1) / math.log(base)
-
-
-def _weighted(importance: Tensor, scores: Tensor) -> float:
-    sums = importance.sum(1)
-    return (sums / sums.sum() * scores).sum().item()
-
-
-def _units_alike(importance: Tensor) -> float:
-    scores = _row_scores(_row_shares(importance), importance.shape[1])
-    return scores[importance.sum(1) > 0].mean().item()
-
-
-def _base_units(importance: Tensor) -> float:
-    scores = _row_scores(_row_shares(importance), importance.shape[0])
-    return _weighted(importance, scores)
-
-
-def _nan_for_idle(importance: Tensor) -> float:
-    p = importance / importance.sum(1, keepdim=True)
-    entropy = -torch.special.xlogy(p, p).sum(1) / math.log(p.shape[1])
-    return _weighted(importance, 1 - entropy)
-
-
-def _shares_of_columns(importance: Tensor) -> float:
-    p = importance / importance.sum(0)
-    return _weighted(importance, _row_scores(p, importance.shape[1]))
-
-
-def _shares_of_all(importance: Tensor) -> float:
-    p = importance / importance.sum()
-    return _weighted(importance, _row_scores(p, importance.shape[1]))
-
-
-def _sum_of_units(importance: Tensor) -> float:
-    scores = _row_scores(_row_shares(importance), importance.shape[1])
-    return (importance.sum(1) * scores).sum().item()
-
-
-def _gap_of_shares(importance: Tensor) -> float:
-    first, second = _row_shares(importance).topk(2, dim=1).values.T
-    return _weighted(importance, first - second)
-
-
 DISENTANGLEMENT = declare(
     WORDS["disentanglement"],
     disentanglement,
@@ -388,31 +247,32 @@ DISENTANGLEMENT = declare(
         Criterion("an idle unit changes nothing", 1.0, _idle_unit),
         Criterion("1 at best, 0 at worst", 1.0, _ends_of_the_scale),
     ),
+    steps={
+        "sums": lambda importance: importance.sum(1),
+        "divisor": lambda sums: sums.where(sums > 0, 1),
+        "p": lambda importance, divisor: importance / divisor[:, None],
+        "base": lambda p: p.shape[1],
+        "scores": lambda p, base: 1 + xlogy(p, p).sum(1) / math.log(base),
+        "weights": lambda sums: sums / sums.sum(),
+        "answer": lambda weights, scores: (weights * scores).sum(),
+    },
     mistakes={
-        "units_alike": _units_alike,
-        "all_units_alike": lambda importance: (
-            _row_scores(_row_shares(importance), importance.shape[1]).mean().item()
-        ),
+        "units_alike": lambda scores, sums: scores[sums > 0].mean(),
+        "all_units_alike": lambda scores: scores.mean(),
         "completeness": completeness,
-        "natural_log": lambda importance: _weighted(
-            importance, _row_scores(_row_shares(importance), math.e)
+        "natural_log": instead(base=lambda: math.e),
+        "base_units": instead(base=lambda p: len(p)),
+        "base_two": instead(base=lambda: 2),
+        "plain_entropy": lambda answer: 1 - answer,
+        "nan_for_idle": instead(divisor=lambda sums: sums),
+        "shares_of_columns": instead(
+            p=lambda importance: importance / importance.sum(0)
         ),
-        "base_units": _base_units,
-        "base_two": lambda importance: _weighted(
-            importance, _row_scores(_row_shares(importance), 2)
-        ),
-        "plain_entropy": lambda importance: 1 - disentanglement(importance),
-        "nan_for_idle": _nan_for_idle,
-        "shares_of_columns": _shares_of_columns,
-        "shares_of_all": _shares_of_all,
-        "each_unit": lambda importance: _row_scores(
-            _row_shares(importance), importance.shape[1]
-        ),
-        "sum_of_units": _sum_of_units,
-        "largest_share": lambda importance: _weighted(
-            importance, _row_shares(importance).amax(1)
-        ),
-        "gap_of_shares": _gap_of_shares,
+        "shares_of_all": instead(p=lambda importance: importance / importance.sum()),
+        "each_unit": lambda scores: scores,
+        "sum_of_units": instead(weights=lambda sums: sums),
+        "largest_share": instead(scores=lambda p: p.amax(1)),
+        "gap_of_shares": instead(scores=lambda p: torch.sub(*p.topk(2).values.T)),
     },
 )
 
@@ -433,14 +293,8 @@ def _models(generator: torch.Generator) -> list[Arguments]:
     for N, D, K in ((5, 7, 3), (6, 9, 4)):
         root = 0.4 * normal(generator, K, K)
         covariance = root @ root.T + torch.diag(0.2 + _uniform(generator, K))
-        drawn.append(
-            (
-                normal(generator, D, K),
-                normal(generator, N, K),
-                covariance,
-                random_rotation(K, generator),
-            )
-        )
+        W, mean = normal(generator, D, K), normal(generator, N, K)
+        drawn.append((W, mean, covariance, random_rotation(K, generator)))
     return drawn
 
 
@@ -480,11 +334,6 @@ def _same_rate(trial: Trial) -> None:
         )
 
 
-def _diagonal_kept(W: Tensor, mean: Tensor, covariance: Tensor, Q: Tensor) -> Model:
-    turned = Q.T @ covariance @ Q
-    return W @ Q, mean @ Q, torch.diag(turned.diagonal())
-
-
 ROTATE_MODEL = declare(
     WORDS["rotate_model"],
     rotate_model,
@@ -494,61 +343,33 @@ ROTATE_MODEL = declare(
         Criterion("the decoder draws what it drew before", 1.0, _same_pictures),
         Criterion("p(x) and the rate are as before", 1.0, _same_rate),
     ),
+    steps={
+        "decoder": lambda W, Q: W @ Q,
+        "means": lambda mean, Q: mean @ Q,
+        "turned": lambda covariance, Q: Q.T @ covariance @ Q,
+        "answer": lambda decoder, means, turned: (decoder, means, turned),
+    },
     mistakes={
-        "decoder_kept": lambda W, mean, covariance, Q: (
-            W,
-            mean @ Q,
-            Q.T @ covariance @ Q,
+        "decoder_kept": instead(decoder=lambda W: W),
+        "decoder_inverse": instead(decoder=lambda W, Q: W @ Q.T),
+        "all_inverse": instead(Q=lambda Q: Q.T),
+        "means_inverse": instead(means=lambda mean, Q: mean @ Q.T),
+        "means_kept": instead(means=lambda mean: mean),
+        "covariance_kept": instead(turned=lambda covariance: covariance),
+        "covariance_inverse": instead(
+            turned=lambda covariance, Q: Q @ covariance @ Q.T
         ),
-        "decoder_inverse": lambda W, mean, covariance, Q: (
-            W @ Q.T,
-            mean @ Q,
-            Q.T @ covariance @ Q,
+        "covariance_right": instead(turned=lambda covariance, Q: covariance @ Q),
+        "covariance_left": instead(turned=lambda covariance, Q: Q.T @ covariance),
+        "diagonal_kept": instead(turned=lambda turned: turned.diagonal().diag()),
+        "covariance_and_means_kept": instead(
+            means=lambda mean: mean, turned=lambda covariance: covariance
         ),
-        "all_inverse": lambda W, mean, covariance, Q: (
-            W @ Q.T,
-            mean @ Q.T,
-            Q @ covariance @ Q.T,
+        "only_means": instead(
+            decoder=lambda W: W, turned=lambda covariance: covariance
         ),
-        "means_inverse": lambda W, mean, covariance, Q: (
-            W @ Q,
-            mean @ Q.T,
-            Q.T @ covariance @ Q,
-        ),
-        "means_kept": lambda W, mean, covariance, Q: (
-            W @ Q,
-            mean,
-            Q.T @ covariance @ Q,
-        ),
-        "covariance_kept": lambda W, mean, covariance, Q: (W @ Q, mean @ Q, covariance),
-        "covariance_inverse": lambda W, mean, covariance, Q: (
-            W @ Q,
-            mean @ Q,
-            Q @ covariance @ Q.T,
-        ),
-        "covariance_right": lambda W, mean, covariance, Q: (
-            W @ Q,
-            mean @ Q,
-            covariance @ Q,
-        ),
-        "covariance_left": lambda W, mean, covariance, Q: (
-            W @ Q,
-            mean @ Q,
-            Q.T @ covariance,
-        ),
-        "diagonal_kept": _diagonal_kept,
-        "covariance_and_means_kept": lambda W, mean, covariance, Q: (
-            W @ Q,
-            mean,
-            covariance,
-        ),
-        "only_means": lambda W, mean, covariance, Q: (W, mean @ Q, covariance),
         "nothing": lambda W, mean, covariance: (W, mean, covariance),
-        "transposed_products": lambda W, mean, covariance, Q: (
-            W @ Q,
-            mean @ Q,
-            Q @ covariance @ Q,
-        ),
+        "transposed_products": instead(turned=lambda covariance, Q: Q @ covariance @ Q),
     },
 )
 
