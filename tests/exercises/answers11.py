@@ -1,15 +1,10 @@
-"""Lesson 11's right answers in other words, and what its exercises alone must do."""
+"""Lesson 11's exercises answered in other words, and what their inputs must be."""
 
 import math
 
-import pytest
 import torch
 from torch.distributions import Categorical, Independent, Normal, kl_divergence
 from torch.nn import functional as F
-
-from course_utils.exercises.lesson11 import EXERCISES
-
-BY_NAME = {exercise.name: exercise for exercise in EXERCISES}
 
 
 def terms_by_distributions(x, y, mu, logvar, eps, means, W, sigma2):
@@ -86,16 +81,15 @@ RIGHT = {
 }
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_the_probes_know_something_and_meet_every_class(seed):
-    generator = torch.Generator().manual_seed(seed)
-    for log_probs, y in BY_NAME["leaked_nats"].inputs(generator):
-        assert nats_by_ratio(log_probs, y) > 0
-        assert int(torch.bincount(y).min()) >= 1
+def knows_something_of_every_class(log_probs, y):
+    return nats_by_ratio(log_probs, y) > 0 and int(torch.bincount(y).min()) >= 1
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_classes_of_the_worlds_differ(seed):
-    generator = torch.Generator().manual_seed(seed)
-    for _, y, *_, means, _, _ in BY_NAME["conditional_terms"].inputs(generator):
-        assert len(y.unique()) == len(means) >= 3
+def meets_every_class(x, y, mu, logvar, eps, means, W, sigma2):
+    return len(y.unique()) == len(means) >= 3
+
+
+INPUTS = [
+    ("leaked_nats", knows_something_of_every_class),
+    ("conditional_terms", meets_every_class),
+]
