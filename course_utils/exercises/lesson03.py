@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from course_utils.grading.criteria import normal, rows_stand_alone
-from course_utils.grading.declare import declare, words_beside
+from course_utils.grading.criteria import between, normal, rows_stand_alone
+from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial
 from course_utils.grading.values import difference
@@ -89,51 +89,6 @@ def _is_affine(trial: Trial) -> None:
             )
 
 
-def _axes(codes: Tensor) -> tuple[Tensor, Tensor]:
-    return torch.linalg.eigh(torch.cov(codes.T))
-
-
-def _not_centred(codes: Tensor) -> Tensor:
-    values, vectors = _axes(codes)
-    return codes @ vectors / values.sqrt()
-
-
-def _one_mean_for_all(codes: Tensor) -> Tensor:
-    values, vectors = _axes(codes)
-    return (codes - codes.mean()) @ vectors / values.sqrt()
-
-
-def _divided_by_variance(codes: Tensor) -> Tensor:
-    values, vectors = _axes(codes)
-    return (codes - codes.mean(0)) @ vectors / values
-
-
-def _multiplied_by_root(codes: Tensor) -> Tensor:
-    values, vectors = _axes(codes)
-    return (codes - codes.mean(0)) @ vectors * values.sqrt()
-
-
-def _axes_transposed(codes: Tensor) -> Tensor:
-    lower = torch.linalg.cholesky(torch.cov(codes.T))
-    return (codes - codes.mean(0)) @ torch.linalg.inv(lower)
-
-
-def _eigenvectors_as_rows(codes: Tensor) -> Tensor:
-    values, vectors = _axes(codes)
-    return (codes - codes.mean(0)) @ vectors.T / values.sqrt()
-
-
-def _scatter(codes: Tensor) -> Tensor:
-    centred = codes - codes.mean(0)
-    values, vectors = torch.linalg.eigh(centred.T @ centred)
-    return centred @ vectors / values.sqrt()
-
-
-def _moment_about_zero(codes: Tensor) -> Tensor:
-    values, vectors = torch.linalg.eigh(codes.T @ codes / len(codes))
-    return codes @ vectors / values.sqrt()
-
-
 WHITEN = declare(
     WORDS["whiten"],
     whiten,
@@ -143,17 +98,31 @@ WHITEN = declare(
         Criterion("the covariance is the identity", 2.0, _covariance_is_identity),
         Criterion("one mean and one matrix serve all codes", 1.0, _is_affine),
     ),
+    steps={
+        "mean": lambda codes: codes.mean(0),
+        "centred": lambda codes, mean: codes - mean,
+        "covariance": lambda codes: torch.cov(codes.T),
+        "axes": lambda covariance: torch.linalg.eigh(covariance),
+        "sd": lambda axes: axes.eigenvalues.sqrt(),
+        "vectors": lambda axes: axes.eigenvectors,
+        "rotated": lambda centred, vectors: centred @ vectors,
+        "answer": lambda rotated, sd: rotated / sd,
+    },
     mistakes={
-        "standardised": lambda codes: (codes - codes.mean(0)) / codes.std(0),
-        "not_centred": _not_centred,
-        "one_mean_for_all": _one_mean_for_all,
-        "divided_by_variance": _divided_by_variance,
-        "multiplied_by_root": _multiplied_by_root,
-        "only_rotated": lambda codes: (codes - codes.mean(0)) @ _axes(codes)[1],
-        "triangle_transposed": _axes_transposed,
-        "eigenvectors_as_rows": _eigenvectors_as_rows,
-        "wrong_scale": _scatter,
-        "moment_about_zero": _moment_about_zero,
+        "standardised": lambda codes, centred: centred / codes.std(0),
+        "not_centred": instead(mean=lambda: 0),
+        "one_mean_for_all": instead(mean=lambda codes: codes.mean()),
+        "divided_by_variance": instead(sd=lambda sd: sd**2),
+        "multiplied_by_root": instead(sd=lambda sd: 1 / sd),
+        "only_rotated": lambda rotated: rotated,
+        "triangle_transposed": lambda centred, covariance: (
+            centred @ torch.linalg.inv(torch.linalg.cholesky(covariance))
+        ),
+        "eigenvectors_as_rows": instead(vectors=lambda vectors: vectors.T),
+        "wrong_scale": instead(covariance=lambda centred: centred.T @ centred),
+        "moment_about_zero": instead(
+            mean=lambda: 0, covariance=lambda codes: codes.T @ codes / len(codes)
+        ),
         "rows_standardised": lambda codes: (
             (codes - codes.mean(1, keepdim=True)) / codes.std(1, keepdim=True)
         ),
@@ -180,146 +149,76 @@ def _images(generator: torch.Generator) -> list[Arguments]:
     return drawn
 
 
-def _part(place: int, what: str) -> Criterion:
-    texts = (
-        "distance to the nearest reference",
-        "ratio to the nearest reference of another class",
-    )
+def _output(place: int, what: str, text: str, points: float) -> Criterion:
+    """Build the criterion that one of two outputs is right."""
 
     def test(trial: Trial) -> None:
         for arguments in trial.inputs():
             got, want = trial.call(*arguments), trial.reference(*arguments)
             trial.expect_close(got[place], want[place], what)
 
-    return Criterion(texts[place], 1.0 + place, test)
-
-
-def _same_class(
-    distances: Tensor, labels: Tensor
-) -> tuple[Tensor, Tensor]:  # nearest (N,), mask of its class (N, M)
-    nearest, index = distances.min(1)
-    return nearest, labels[index][:, None] == labels
-
-
-def _with_distances(distances: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    nearest, same = _same_class(distances, labels)
-    return nearest, nearest / distances.masked_fill(same, math.inf).amin(1)
-
-
-def _second_nearest(
-    x: Tensor, reference: Tensor, labels: Tensor
-) -> tuple[Tensor, Tensor]:
-    two = torch.cdist(x, reference).topk(2, largest=False).values
-    return two[:, 0], two[:, 0] / two[:, 1]
-
-
-def _ratio_of_squares(
-    x: Tensor, reference: Tensor, labels: Tensor
-) -> tuple[Tensor, Tensor]:
-    nearest, ratio = _with_distances(torch.cdist(x, reference), labels)
-    return nearest, ratio.square()
-
-
-def _upside_down(x: Tensor, reference: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    nearest, ratio = _with_distances(torch.cdist(x, reference), labels)
-    return nearest, 1 / ratio
-
-
-def _class_means(x: Tensor, reference: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    means = torch.stack([reference[labels == c].mean(0) for c in labels.unique()])
-    two = torch.cdist(x, means).topk(2, largest=False).values
-    return two[:, 0], two[:, 0] / two[:, 1]
-
-
-def _per_pixel(x: Tensor, reference: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    gaps = (x[:, None] - reference).square().mean(2).sqrt()
-    return _with_distances(gaps, labels)
-
-
-def _difference(x: Tensor, reference: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    nearest, ratio = _with_distances(torch.cdist(x, reference), labels)
-    return nearest, nearest / ratio - nearest
-
-
-def _mean_of_others(
-    x: Tensor, reference: Tensor, labels: Tensor
-) -> tuple[Tensor, Tensor]:
-    distances = torch.cdist(x, reference)
-    nearest, same = _same_class(distances, labels)
-    others = distances.masked_fill(same, math.nan).nanmean(1)
-    return nearest, nearest / others
-
-
-def _own_class(x: Tensor, reference: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    distances = torch.cdist(x, reference)
-    nearest, same = _same_class(distances, labels)
-    own = distances.masked_fill(~same, math.inf).topk(2, largest=False).values
-    return nearest, nearest / own[:, 1]
-
-
-def _other_distance(
-    x: Tensor, reference: Tensor, labels: Tensor
-) -> tuple[Tensor, Tensor]:
-    nearest, ratio = _with_distances(torch.cdist(x, reference), labels)
-    return nearest, nearest / ratio
-
-
-def _index(x: Tensor, reference: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    nearest, index = torch.cdist(x, reference).min(1)
-    return nearest, index
-
-
-def _hidden_with_zero(
-    x: Tensor, reference: Tensor, labels: Tensor
-) -> tuple[Tensor, Tensor]:
-    distances = torch.cdist(x, reference)
-    nearest, same = _same_class(distances, labels)
-    return nearest, nearest / distances.masked_fill(same, 0).amin(1)
-
-
-def _from_the_nearest(
-    x: Tensor, reference: Tensor, labels: Tensor
-) -> tuple[Tensor, Tensor]:
-    nearest, index = torch.cdist(x, reference).min(1)
-    between = torch.cdist(reference[index], reference)
-    same = labels[index][:, None] == labels
-    return nearest, nearest / between.masked_fill(same, math.inf).amin(1)
-
-
-def _share_of_both(
-    x: Tensor, reference: Tensor, labels: Tensor
-) -> tuple[Tensor, Tensor]:
-    nearest, ratio = _with_distances(torch.cdist(x, reference), labels)
-    return nearest, ratio / (1 + ratio)  # n / (n + s)
+    return Criterion(text, points, test)
 
 
 NEAREST_TWO = declare(
     WORDS["nearest_two"],
     nearest_two,
     _images,
-    criteria=(_part(0, "distance"), _part(1, "ratio"), rows_stand_alone()),
-    mistakes={
-        "second_nearest": _second_nearest,
-        "squared": lambda x, reference, labels: _with_distances(
-            torch.cdist(x, reference).square(), labels
-        ),
-        "ratio_of_squares": _ratio_of_squares,
-        "upside_down": _upside_down,
-        "class_means": _class_means,
-        "per_pixel": _per_pixel,
-        "absolute": lambda x, reference, labels: _with_distances(
-            torch.cdist(x, reference, p=1), labels
-        ),
-        "difference": _difference,
-        "mean_of_others": _mean_of_others,
-        "own_class": _own_class,
-        "other_distance": _other_distance,
-        "index": _index,
-        "hidden_with_zero": _hidden_with_zero,
-        "from_the_nearest": _from_the_nearest,
-        "share_of_both": _share_of_both,
+    criteria=(
+        _output(0, "distance", "distance to the nearest reference", 1.0),
+        _output(1, "ratio", "ratio to the nearest reference of another class", 2.0),
+        rows_stand_alone(),
+    ),
+    steps={
+        "distances": lambda x, reference: torch.cdist(x, reference),  # (N, M)
+        "nearest": lambda distances: distances.amin(1),
+        "index": lambda distances: distances.argmin(1),
+        "same": lambda index, labels: labels[index][:, None] == labels,  # (N, M)
+        "hidden": lambda distances, same: distances.masked_fill(same, math.inf),
+        "other": lambda hidden: hidden.amin(1),
+        "second": lambda distances: distances.kthvalue(2).values,
+        "ratio": lambda nearest, other: nearest / other,
+        "answer": lambda nearest, ratio: (nearest, ratio),
     },
-    tolerance=1e-07,
+    mistakes={
+        "second_nearest": instead(other=lambda second: second),
+        "squared": instead(distances=lambda distances: distances**2),
+        "ratio_of_squares": instead(ratio=lambda ratio: ratio**2),
+        "upside_down": instead(ratio=lambda ratio: 1 / ratio),
+        "class_means": instead(
+            reference=lambda reference, labels: torch.stack(
+                [reference[labels == one].mean(0) for one in labels.unique()]
+            ),
+            other=lambda second: second,
+        ),
+        "per_pixel": instead(
+            distances=lambda distances, x: distances / math.sqrt(x.shape[1])
+        ),
+        "absolute": instead(
+            distances=lambda x, reference: torch.cdist(x, reference, p=1)
+        ),
+        "difference": instead(ratio=lambda nearest, other: other - nearest),
+        "mean_of_others": instead(
+            other=lambda distances, same: distances.where(~same, math.nan).nanmean(1)
+        ),
+        "own_class": instead(
+            same=lambda same: ~same, other=lambda hidden: hidden.kthvalue(2).values
+        ),
+        "other_distance": instead(ratio=lambda other: other),
+        "index": instead(ratio=lambda index: index),
+        "hidden_with_zero": instead(
+            hidden=lambda distances, same: distances.masked_fill(same, 0)
+        ),
+        "from_the_nearest": instead(
+            other=lambda reference, index, same: (
+                torch.cdist(reference[index], reference).where(~same, math.inf).amin(1)
+            )
+        ),
+        "share_of_both": instead(
+            ratio=lambda nearest, other: nearest / (nearest + other)
+        ),
+    },
+    tolerance=1e-7,
 )
 
 
@@ -331,7 +230,7 @@ def _counts(generator: torch.Generator) -> list[Arguments]:
     drawn: list[Arguments] = []
     for least, most in ((11, 19), (40, 90)):
         n = _whole(generator, least, most)
-        c = 1.2 + 1.5 * float(torch.rand((), generator=generator))
+        c = between(generator, 1.2, 2.7)
         # At 1 of n the textbook interval reaches below 0, whatever c is here.
         some = 1 if least == 11 else _whole(generator, 2, n // 3)
         drawn += [(some, n, c), (0, n, c), (n, n, c), (n - some, n, c)]
@@ -360,93 +259,9 @@ def _ends_solve_the_equation(trial: Trial) -> None:
                 )
 
 
-Interval = tuple[float, float]
-
-
-def _textbook(k: float, n: float, c: float) -> Interval:
-    share = k / n
-    half = c * math.sqrt(share * (1 - share) / n)
-    return share - half, share + half
-
-
-def _textbook_clipped(k: float, n: float, c: float) -> Interval:
-    low, high = _textbook(k, n, c)
-    return max(0.0, low), min(1.0, high)
-
-
-def _from_parts(
-    k: float,
-    n: float,
-    c: float,
-    *,
-    shift: bool = True,
-    inside: float = 1.0,
-    shrink: bool = True,
-    power: int = 2,
-) -> Interval:
-    """Wilson's formula with a part left out."""
-    share = k / n
-    below = 1 + c**2 / n if shrink else 1.0
-    centre = (share + c**power / (2 * n)) / below if shift else share
-    half = c * math.sqrt(share * (1 - share) / n + inside * c**2 / (4 * n**2)) / below
-    return centre - half, centre + half
-
-
-def _agresti_coull(k: float, n: float, c: float) -> Interval:
-    more = n + c**2
-    share = (k + c**2 / 2) / more
-    half = c * math.sqrt(share * (1 - share) / more)
-    return share - half, share + half
-
-
-def _no_root(k: float, n: float, c: float) -> Interval:
-    share = k / n
-    half = c * share * (1 - share) / n
-    return share - half, share + half
-
-
-def _spread_of_one_draw(k: float, n: float, c: float) -> Interval:
-    share = k / n
-    half = c * math.sqrt(share * (1 - share))
-    return share - half, share + half
-
-
-def _roots(k: float, n: float, c: float) -> tuple[float, float, float]:
-    """Return a, b and the root in (b ± root) / (2a)."""
-    a, b = 1 + c**2 / n, 2 * k / n + c**2 / n
-    return a, b, math.sqrt(max(b**2 - 4 * a * (k / n) ** 2, 0.0))
-
-
-def _halved_then_multiplied(k: float, n: float, c: float) -> Interval:
-    a, b, root = _roots(k, n, c)
-    return (b - root) / 2 * a, (b + root) / 2 * a
-
-
-def _wrong_sign(k: float, n: float, c: float) -> Interval:
-    a, b, root = _roots(k, n, c)
-    return (-b - root) / (2 * a), (-b + root) / (2 * a)
-
-
-def _plus_four(k: float, n: float, c: float) -> Interval:
-    share = (k + 2) / (n + 4)
-    half = c * math.sqrt(share * (1 - share) / (n + 4))
-    return share - half, share + half
-
-
-def _swapped(k: float, n: float, c: float) -> Interval:
-    low, high = wilson_interval(k, n, c)
-    return high, low
-
-
-def _percent(k: float, n: float, c: float) -> Interval:
-    low, high = wilson_interval(k, n, c)
-    return 100 * low, 100 * high
-
-
-def _centre_and_half(k: float, n: float, c: float) -> Interval:
-    low, high = wilson_interval(k, n, c)
-    return (low + high) / 2, (high - low) / 2
-
+TEXTBOOK = instead(
+    centre=lambda share: share, half=lambda c, variance: c * math.sqrt(variance)
+)
 
 WILSON = declare(
     WORDS["wilson_interval"],
@@ -461,35 +276,47 @@ WILSON = declare(
             _ends_solve_the_equation,
         ),
     ),
-    mistakes={
-        "textbook": lambda successes, n, c: _textbook(successes, n, c),
-        "textbook_clipped": lambda successes, n, c: _textbook_clipped(successes, n, c),
-        "agresti_coull": lambda successes, n, c: _agresti_coull(successes, n, c),
-        "plus_four": lambda successes, n, c: _plus_four(successes, n, c),
-        "always_95": lambda successes, n: wilson_interval(successes, n, 1.96),
-        "halved_then_multiplied": lambda successes, n, c: _halved_then_multiplied(
-            successes, n, c
-        ),
-        "wrong_sign": lambda successes, n, c: _wrong_sign(successes, n, c),
-        "no_c_in_root": lambda successes, n, c: _from_parts(
-            successes, n, c, inside=0.0
-        ),
-        "centre_not_moved": lambda successes, n, c: _from_parts(
-            successes, n, c, shift=False
-        ),
-        "not_divided": lambda successes, n, c: _from_parts(
-            successes, n, c, shrink=False
-        ),
-        "c_not_squared": lambda successes, n, c: _from_parts(successes, n, c, power=1),
-        "no_root": lambda successes, n, c: _no_root(successes, n, c),
-        "spread_of_one_draw": lambda successes, n, c: _spread_of_one_draw(
-            successes, n, c
-        ),
-        "swapped": lambda successes, n, c: _swapped(successes, n, c),
-        "percent": lambda successes, n, c: _percent(successes, n, c),
-        "centre_and_half": lambda successes, n, c: _centre_and_half(successes, n, c),
+    steps={
+        "share": lambda successes, n: successes / n,
+        "variance": lambda share, n: share * (1 - share) / n,
+        "shift": lambda n, c: c**2 / (2 * n),
+        "room": lambda n, c: c**2 / (4 * n**2),
+        "below": lambda n, c: 1 + c**2 / n,
+        "centre": lambda share, shift, below: (share + shift) / below,
+        "half": lambda c, variance, room, below: c * math.sqrt(variance + room) / below,
+        "answer": lambda centre, half: (centre - half, centre + half),
     },
-    tolerance=1e-05,
+    mistakes={
+        "textbook": TEXTBOOK,
+        "textbook_clipped": TEXTBOOK
+        | instead(
+            answer=lambda centre, half: (max(0, centre - half), min(1, centre + half))
+        ),
+        "agresti_coull": instead(
+            half=lambda n, c, centre: c * math.sqrt(centre * (1 - centre) / (n + c**2))
+        ),
+        "plus_four": TEXTBOOK
+        | instead(successes=lambda successes: successes + 2, n=lambda n: n + 4),
+        "always_95": instead(c=lambda: 1.96),
+        "halved_then_multiplied": instead(  # the right ends are (b ± root) / (2 a)
+            centre=lambda centre, below: centre * below**2,
+            half=lambda half, below: half * below**2,
+        ),
+        "wrong_sign": instead(centre=lambda centre: -centre),
+        "no_c_in_root": instead(room=lambda: 0),
+        "centre_not_moved": instead(centre=lambda share: share),
+        "not_divided": instead(below=lambda: 1),
+        "c_not_squared": instead(shift=lambda n, c: c / (2 * n)),
+        "no_root": TEXTBOOK | instead(half=lambda c, variance: c * variance),
+        "spread_of_one_draw": TEXTBOOK
+        | instead(half=lambda n, c, variance: c * math.sqrt(n * variance)),
+        "swapped": lambda centre, half: (centre + half, centre - half),
+        "percent": instead(
+            centre=lambda centre: 100 * centre, half=lambda half: 100 * half
+        ),
+        "centre_and_half": lambda centre, half: (centre, half),
+    },
+    tolerance=1e-5,
 )
 
 EXERCISES = (WHITEN, NEAREST_TWO, WILSON)
