@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, logsumexp
@@ -11,7 +12,7 @@ from torch.nn.functional import kl_div
 from torch.special import xlogy
 
 from course_utils.grading.criteria import agrees, normal
-from course_utils.grading.declare import declare, instead, words_beside
+from course_utils.grading.declare import Steps, declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial
 from course_utils.grading.values import as_float, difference
@@ -19,6 +20,11 @@ from course_utils.objectives import gaussian_kl, gaussian_kl_pair, log_mean_exp
 
 Estimate = tuple[Tensor, Tensor]
 WORDS = words_beside(__file__)
+SMALL = (1e-6, 1e-8, 1e-9, 1e-10, 1e-12)  # added to q, or its least value, by some
+OVER_BATCH: Steps = {
+    "summed_over_batch": lambda answer: answer.sum().expand(len(answer)),
+    "mean_over_batch": lambda answer: answer.mean().expand(len(answer)),
+}
 
 
 def _uniform(generator: torch.Generator, *shape: int) -> Tensor:
@@ -128,13 +134,29 @@ def _kinds(_arguments: Arguments, value: Tensor) -> tuple[Tensor, ...]:
     return value.nan_to_num(0.0, 0.0, 0.0), signs, value.isnan().to(value.dtype)
 
 
-def _added(p: Tensor, q: Tensor, size: float) -> Tensor:
-    return (p * ((p + size) / (q + size)).log()).sum(1)
+BY_PRODUCTS = instead(  # NaN where p = 0
+    terms=lambda p, ratio: p * ratio, back=lambda q, ratio: -q * ratio
+)
+EITHER_WAY: Steps = {  # made by those who think of 0 log 0, and by those who do not
+    "swapped": lambda reverse: reverse,
+    "wrong_sign": lambda answer: -answer,
+    "bits": lambda answer: answer / math.log(2),
+    "mean_over_symbols": lambda terms: terms.mean(1),
+    "absolute_terms": lambda terms: terms.abs().sum(1),
+    "both_ways": lambda answer, reverse: (answer + reverse) / 2,
+    "both_ways_added": lambda answer, reverse: answer + reverse,
+    **OVER_BATCH,
+}
 
 
-def _clipped(p: Tensor, q: Tensor, size: float) -> Tensor:
-    p, q = p.clamp(min=size), q.clamp(min=size)
-    return (p * (p / q).log()).sum(1)
+def _added(size: float) -> Steps:
+    return instead(terms=lambda p, q: p * ((p + size) / (q + size)).log())
+
+
+def _clipped(size: float) -> Steps:
+    return BY_PRODUCTS | instead(
+        p=lambda p: p.clamp(min=size), q=lambda q: q.clamp(min=size)
+    )
 
 
 KL_DISCRETE = declare(
@@ -150,53 +172,34 @@ KL_DISCRETE = declare(
         ),
     ),
     steps={
-        "reverse": lambda p, q: kl_discrete(q, p),
-        "safe": lambda p, q: xlogy(p, p) - xlogy(p, q),
         "ratio": lambda p, q: (p / q).log(),
-        "terms": lambda p, ratio: p * ratio,  # NaN where p = 0
-        "back": lambda q, ratio: -q * ratio,
+        "terms": lambda p, q: xlogy(p, p) - xlogy(p, q),
+        "back": lambda p, q: xlogy(q, q) - xlogy(q, p),
+        "answer": lambda terms: terms.sum(1),
+        "reverse": lambda back: back.sum(1),
     },
     mistakes={
-        "swapped": lambda reverse: reverse,
-        "wrong_sign": lambda answer: -answer,
-        "zero_times_infinity": lambda terms: terms.sum(1),
-        "skips_zeros_of_q": lambda safe, q: torch.where(q > 0, safe, 0.0).sum(1),
-        "bits": lambda answer: answer / math.log(2),
+        **EITHER_WAY,
+        **{
+            f"{name}_by_products": BY_PRODUCTS | instead(answer=answer)
+            for name, answer in EITHER_WAY.items()
+        },
+        **{f"added_{size:g}": _added(size) for size in SMALL},
+        **{f"clipped_{size:g}": _clipped(size) for size in SMALL},
+        "zero_times_infinity": BY_PRODUCTS,
+        "skips_zeros_of_q": instead(
+            terms=lambda terms, q: torch.where(q > 0, terms, 0.0)
+        ),
         "base_ten": lambda answer: answer / math.log(10),
-        "largest_float": lambda terms: terms.nan_to_num(nan=0.0).sum(1),
-        "mean_over_symbols": lambda answer, p: answer / p.shape[1],
+        "largest_float": lambda p, ratio: (p * ratio).nan_to_num(nan=0.0).sum(1),
         "without_weights": lambda ratio: ratio.sum(1),
-        "absolute_terms": lambda safe: safe.abs().sum(1),
         "cross_entropy": lambda p, q: -xlogy(p, q).sum(1),
         "entropy_difference": lambda p, q: (xlogy(p, p) - xlogy(q, q)).sum(1),
-        "both_ways": lambda answer, reverse: (answer + reverse) / 2,
-        "both_ways_added": lambda answer, reverse: answer + reverse,
         "both_ways_in_one": lambda p, q, ratio: ((p - q) * ratio).sum(1),
-        "summed_over_batch": lambda answer: answer.sum().expand(len(answer)),
-        "mean_over_batch": lambda answer: answer.mean().expand(len(answer)),
         "both_zero": lambda p, q: kl_div(q.log(), p, reduction="none").sum(1),
         "torch_without_log": lambda p, q: kl_div(q, p, reduction="none").sum(1),
         "torch_in_reading_order": lambda p, q: kl_div(p, q, reduction="none").sum(1),
         "torch_swapped": lambda p, q: kl_div(p.log(), q, reduction="none").sum(1),
-        **{
-            f"{word}_{size:g}": lambda p, q, change=change, size=size: change(
-                p, q, size
-            )
-            for size in (1e-6, 1e-8, 1e-9, 1e-10, 1e-12)
-            for word, change in (("added", _added), ("clipped", _clipped))
-        },
-        # The same mistakes, by those who also meet 0 log 0.
-        "swapped_by_products": lambda back: back.sum(1),
-        "wrong_sign_by_products": lambda terms: -terms.sum(1),
-        "bits_by_products": lambda terms: terms.sum(1) / math.log(2),
-        "mean_over_symbols_by_products": lambda terms: terms.mean(1),
-        "absolute_terms_by_products": lambda terms: terms.abs().sum(1),
-        "both_ways_by_products": lambda terms, back: (terms + back).sum(1) / 2,
-        "both_ways_added_by_products": lambda terms, back: (terms + back).sum(1),
-        "summed_over_batch_by_products": lambda terms: terms.sum().expand(len(terms)),
-        "mean_over_batch_by_products": lambda terms: (
-            terms.sum(1).mean().expand(len(terms))
-        ),
     },
     fingerprint=_kinds,
 )
@@ -287,8 +290,7 @@ GAUSSIAN_KL_PAIR = declare(
             var_q=lambda logvar_q: logvar_q**2, var_p=lambda logvar_p: logvar_p**2
         ),
         "mean_over_latents": lambda terms: terms.mean(1),
-        "summed_over_batch": lambda answer: answer.sum().expand(len(answer)),
-        "mean_over_batch": lambda answer: answer.mean().expand(len(answer)),
+        **OVER_BATCH,
     },
 )
 
@@ -311,8 +313,8 @@ def monte_carlo_kl(log_p: Tensor, log_q: Tensor) -> Estimate:
     return log_ratio.mean(), _error(log_ratio)
 
 
-def _error(values: Tensor) -> Tensor:
-    return values.std() / math.sqrt(len(values))
+def _error(ratio: Tensor) -> Tensor:
+    return ratio.std() / math.sqrt(len(ratio))
 
 
 def _log_densities(generator: torch.Generator) -> list[Arguments]:
@@ -365,7 +367,7 @@ MONTE_CARLO_KL = declare(
         "count": lambda log_p: len(log_p),
         "spread": lambda ratio: ratio.std(),
         "mean": lambda ratio: ratio.mean(),
-        "error": lambda ratio: _error(ratio),
+        "error": _error,
         "answer": lambda mean, error: (mean, error),
     },
     mistakes={
@@ -438,6 +440,10 @@ def _with_zeros(generator: torch.Generator) -> list[Arguments]:
     return [(values,)]
 
 
+def _one_maximum(values: Tensor) -> Tensor:
+    return values.max() + (values - values.max()).exp().mean(0).log()
+
+
 LOG_MEAN_EXP = declare(
     WORDS["log_mean_exp"],
     log_mean_exp,
@@ -454,7 +460,7 @@ LOG_MEAN_EXP = declare(
     },
     mistakes={
         "naive": lambda values: values.exp().mean(0).log(),
-        "one_maximum": lambda values: _one_maximum(values),
+        "one_maximum": _one_maximum,
         "mean_of_logs": lambda values: values.mean(0),
         "sum": lambda total: total,
         "divided_after_log": lambda total, S: total / S,
@@ -470,10 +476,6 @@ LOG_MEAN_EXP = declare(
         ),
     },
 )
-
-
-def _one_maximum(values: Tensor) -> Tensor:
-    return values.max() + (values - values.max()).exp().mean(0).log()
 
 
 # --- importance_estimate ------------------------------------------------------------
@@ -498,7 +500,7 @@ def importance_estimate(log_joint: Tensor, log_q: Tensor) -> Estimate:
     ).exp()
 
 
-def _log_pairs(generator: torch.Generator, *levels: float) -> list[Arguments]:
+def _log_pairs(levels: list[float], generator: torch.Generator) -> list[Arguments]:
     """Draw log-weights around a level for each example, the levels in turn."""
     drawn: list[Arguments] = []
     for S, count in ((9, 4), (6, 3)):
@@ -509,13 +511,8 @@ def _log_pairs(generator: torch.Generator, *levels: float) -> list[Arguments]:
     return drawn
 
 
-def _near_one(generator: torch.Generator) -> list[Arguments]:
-    return _log_pairs(generator, -1.0)
-
-
-def _far_below(generator: torch.Generator) -> list[Arguments]:
-    return _log_pairs(generator, -900.0, -1800.0)
-
+_near_one = partial(_log_pairs, [-1.0])
+_far_below = partial(_log_pairs, [-900.0, -1800.0])
 
 IMPORTANCE_ESTIMATE = declare(
     WORDS["importance_estimate"],

@@ -1,17 +1,12 @@
-"""Lesson 04's right answers in other words, and what its exercises alone must do."""
+"""Lesson 04's answers in other words: right ones, and wrong ones with their names."""
 
 import math
 
 import numpy as np
-import pytest
 import torch
 from scipy import special, stats
 
 from course_utils.exercises.lesson04 import EXERCISES
-from course_utils.grading.grade import grade
-from exercise_checks import SEEDS
-
-BY_NAME = {exercise.name: exercise for exercise in EXERCISES}
 
 
 def kl_by_where(p, q):
@@ -270,61 +265,58 @@ def prior_draws_forgotten(log_joint, log_q):
     return importance_by_softmax(log_joint, 0 * log_q)
 
 
-@pytest.mark.parametrize(
-    ("name", "answer", "mistake"),
-    [
-        (
-            "kl_discrete",
-            forward_by_reading_the_docs_too_fast,
-            "torch_in_reading_order",
-        ),
-        ("kl_discrete", half_protected, "both_zero"),
-        ("kl_discrete", jeffreys, "both_ways_in_one"),
-        ("kl_discrete", nan_by_a_product, "zero_times_infinity"),
-        ("kl_discrete", infinity_made_finite, "largest_float"),
-        ("gaussian_kl_pair", parentheses_forgotten, "variance_not_divided"),
-        ("gaussian_kl_pair", variance_as_sigma, "log_sigma"),
-        ("gaussian_kl_pair", doubled, "half_dropped"),
-        ("gaussian_kl_pair", the_other_way, "swapped"),
-        ("monte_carlo_kl", sorted_then_paired, "sorted_with_abs"),
-        ("monte_carlo_kl", without_root, "spread_of_one_draw"),
-        ("monte_carlo_kl", two_errors, "half_width_of_two"),
-        ("log_mean_exp", lambda v: v.exp().sum(0).log() - math.log(len(v)), "naive"),
-        ("importance_estimate", jensen_the_wrong_way, "mean_of_log_weights"),
-        ("importance_estimate", prior_draws_forgotten, "proposal_ignored"),
-        ("importance_estimate", one_shift_for_all_examples, "one_maximum"),
+def one_exp_for_all(values):
+    return values.exp().sum(0).log() - math.log(len(values))
+
+
+NAMED = [
+    ("kl_discrete", forward_by_reading_the_docs_too_fast, "torch_in_reading_order"),
+    ("kl_discrete", half_protected, "both_zero"),
+    ("kl_discrete", jeffreys, "both_ways_in_one"),
+    ("kl_discrete", nan_by_a_product, "zero_times_infinity"),
+    ("kl_discrete", infinity_made_finite, "largest_float"),
+    ("gaussian_kl_pair", parentheses_forgotten, "variance_not_divided"),
+    ("gaussian_kl_pair", variance_as_sigma, "log_sigma"),
+    ("gaussian_kl_pair", doubled, "half_dropped"),
+    ("gaussian_kl_pair", the_other_way, "swapped"),
+    ("monte_carlo_kl", sorted_then_paired, "sorted_with_abs"),
+    ("monte_carlo_kl", without_root, "spread_of_one_draw"),
+    ("monte_carlo_kl", two_errors, "half_width_of_two"),
+    ("log_mean_exp", one_exp_for_all, "naive"),
+    ("importance_estimate", jensen_the_wrong_way, "mean_of_log_weights"),
+    ("importance_estimate", prior_draws_forgotten, "proposal_ignored"),
+    ("importance_estimate", one_shift_for_all_examples, "one_maximum"),
+]
+
+
+def constant(exercise, value):
+    """Build an answer of the right kind that is one number everywhere."""
+
+    def answer(*arguments):
+        like = exercise.reference(*arguments)
+        if isinstance(like, tuple):
+            return tuple(torch.full_like(part, value) for part in like)
+        return torch.full_like(like, value)
+
+    return answer
+
+
+ROWS = [
+    *[
+        (exercise.name, constant(exercise, value), (False,) * len(exercise.criteria))
+        for exercise in EXERCISES
+        for value in (0.0, 1.0)
     ],
-)
-def test_a_mistake_is_named_in_other_words(name, answer, mistake):
-    for seed in range(SEEDS):
-        report = grade(BY_NAME[name], answer, seed)
-        assert report.misconception == mistake, (seed, report)
+    ("log_mean_exp", lambda v: v.exp().mean(0).log(), (True, False, False)),
+]
 
 
-@pytest.mark.parametrize("size", [1e-7, 1e-5, 1e-15])
-def test_any_small_number_that_hides_infinity_costs_its_point(size):
-    def hidden(p, q):
-        return (p * ((p + size) / (q + size)).log()).sum(1)
-
-    report = grade(BY_NAME["kl_discrete"], hidden, 0)
-    messages = {row.text: row.message for row in report.rows}
-    assert "infinite" in messages["infinite where q = 0 < p"]
+def hidden_by(size):
+    """Build an answer that hides infinity by a small number."""
+    return lambda p, q: (p * ((p + size) / (q + size)).log()).sum(1)
 
 
-def test_overflow_costs_only_its_own_row():
-    report = grade(BY_NAME["log_mean_exp"], lambda v: v.exp().mean(0).log(), 0)
-    assert [row.message is None for row in report.rows] == [True, False, False]
-
-
-@pytest.mark.parametrize("name", BY_NAME)
-def test_a_constant_earns_nothing(name):
-    exercise = BY_NAME[name]
-    for value in (0.0, 1.0):
-
-        def constant(*arguments, value=value):
-            like = exercise.reference(*arguments)
-            if isinstance(like, tuple):
-                return tuple(torch.full_like(part, value) for part in like)
-            return torch.full_like(like, value)
-
-        assert grade(exercise, constant, 0).score == 0
+SAYS = [
+    ("kl_discrete", hidden_by(size), "where q = 0 and p > 0 the divergence is infinite")
+    for size in (1e-7, 1e-5, 1e-15)
+]
