@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, logsumexp
 
 from course_utils.grading.criteria import agrees, between, normal
-from course_utils.grading.declare import declare, words_beside
+from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial
-from course_utils.objectives import gaussian_kl, iwae_bound
+from course_utils.objectives import gaussian_kl, iwae_bound, log_mean_exp
 
 WORDS = words_beside(__file__)
 
@@ -22,10 +22,9 @@ WORDS = words_beside(__file__)
 def _weights(generator: torch.Generator) -> list[Arguments]:
     """Ordinary log-weights, and some that no exponential survives; S is never N."""
     ordinary = 2 * normal(generator, 5, 3) - 1
-    extreme = normal(generator, 7, 4)
+    extreme = normal(generator, 7, 4) + torch.tensor([-900, 900, 0, -1800])
     # Means far apart: one maximum for the whole batch does not help either.
-    far = torch.tensor([-900.0, 900.0, 0.0, -1800.0], dtype=torch.float64)
-    return [(ordinary,), (extreme + far + 9 * normal(generator, 4),)]
+    return [(ordinary,), (extreme + 9 * normal(generator, 4),)]
 
 
 def _stays_finite(trial: Trial) -> None:
@@ -45,54 +44,41 @@ def _columns_stand_alone(trial: Trial) -> None:
             )
 
 
-def _ordinary(generator: torch.Generator) -> list[Arguments]:
-    return _weights(generator)[:1]
-
-
-def _one_maximum(log_weights: Tensor) -> Tensor:
-    top = log_weights.max()
-    return top + (log_weights - top).exp().mean(0).log()
-
-
 IWAE_BOUND = declare(
     WORDS["iwae_bound"],
     iwae_bound,
     _weights,
     criteria=(
-        agrees("the logarithm of the mean weight", 3.0, _ordinary),
+        agrees("the logarithm of the mean weight", 3.0, lambda g: _weights(g)[:1]),
         Criterion("no overflow, no underflow", 1.0, _stays_finite),
         Criterion("each example on its own", 1.0, _columns_stand_alone),
     ),
+    steps={
+        "S": lambda log_weights: len(log_weights),
+        "top": lambda log_weights: log_weights.amax(0),
+        "answer": lambda log_weights, top: (
+            top + (log_weights - top).exp().mean(0).log()
+        ),
+        "total": lambda log_weights: logsumexp(log_weights, 0),
+        "weights": lambda log_weights: log_weights.exp(),  # ∞ or 0 far from 0
+        "share": lambda log_weights: log_weights.softmax(0),
+    },
     mistakes={
         "mean_of_logs": lambda log_weights: log_weights.mean(0),
-        "not_divided": lambda log_weights: torch.logsumexp(log_weights, 0),
-        "overflows": lambda log_weights: log_weights.exp().mean(0).log(),
-        "over_examples": lambda log_weights: (
-            torch.logsumexp(log_weights, 1) - math.log(log_weights.shape[1])
-        ),
-        "batch_inside": lambda log_weights: (
-            torch.logsumexp(log_weights.flatten(), 0) - math.log(log_weights.numel())
-        ),
-        "batch_mean": lambda log_weights: iwae_bound(log_weights).mean(),
-        "largest": lambda log_weights: log_weights.amax(0),
-        "divided_outside": lambda log_weights: (
-            torch.logsumexp(log_weights, 0) / len(log_weights)
-        ),
-        "log_added": lambda log_weights: (
-            torch.logsumexp(log_weights, 0) + math.log(len(log_weights))
-        ),
-        "batch_size": lambda log_weights: (
-            torch.logsumexp(log_weights, 0) - math.log(log_weights.shape[1])
-        ),
-        "not_shifted_back": lambda log_weights: (
-            (log_weights - log_weights.amax(0)).exp().mean(0).log()
-        ),
-        "one_maximum": _one_maximum,
-        "without_log": lambda log_weights: log_weights.exp().mean(0),
-        "as_loss": lambda log_weights: -iwae_bound(log_weights),
-        "softmax_weighted": lambda log_weights: (
-            torch.softmax(log_weights, 0) * log_weights
-        ).sum(0),
+        "not_divided": lambda total: total,
+        "overflows": lambda weights: weights.mean(0).log(),
+        "over_examples": lambda log_weights: iwae_bound(log_weights.T),
+        "batch_inside": lambda answer: log_mean_exp(answer, 0),
+        "batch_mean": lambda answer: answer.mean(),
+        "largest": lambda top: top,
+        "divided_outside": lambda total, S: total / S,
+        "log_added": lambda total, S: total + math.log(S),
+        "batch_size": lambda total: total - math.log(len(total)),
+        "not_shifted_back": lambda answer, top: answer - top,
+        "one_maximum": instead(top=lambda top: top.max()),
+        "without_log": lambda weights: weights.mean(0),
+        "as_loss": lambda answer: -answer,
+        "softmax_weighted": lambda share, log_weights: (share * log_weights).sum(0),
     },
 )
 
@@ -106,11 +92,10 @@ def kl_per_unit(mu: Tensor, logvar: Tensor) -> Tensor:
 
 
 def _posteriors(generator: torch.Generator) -> list[Arguments]:
-    drawn: list[Arguments] = []
-    for count, units in ((7, 3), (11, 5)):
-        mu = normal(generator, count, units) + 0.5
-        drawn.append((mu, normal(generator, count, units) - 0.7))
-    return drawn
+    return [
+        (normal(generator, *size) + 0.5, normal(generator, *size) - 0.7)
+        for size in ((7, 3), (11, 5))
+    ]
 
 
 def _zero_at_the_prior(trial: Trial) -> None:
@@ -132,11 +117,6 @@ def _adds_up_to_the_rate(trial: Trial) -> None:
         trial.expect_close(total, gaussian_kl(mu, logvar).mean(), "summed over units")
 
 
-def _aggregate(mu: Tensor, logvar: Tensor) -> Tensor:
-    variance = logvar.exp().mean(0) + mu.var(0, correction=0)
-    return kl_per_unit(mu.mean(0)[None], variance.log()[None])
-
-
 KL_PER_UNIT = declare(
     WORDS["kl_per_unit"],
     kl_per_unit,
@@ -148,31 +128,35 @@ KL_PER_UNIT = declare(
         ),
         Criterion("the units add up to the rate", 1.0, _adds_up_to_the_rate),
     ),
+    steps={
+        "square": lambda mu: mu**2,
+        "variance": lambda logvar: logvar.exp(),
+        "terms": lambda square, variance, logvar: (square + variance - logvar - 1) / 2,
+        "answer": lambda terms: terms.mean(0),
+    },
     mistakes={
-        "per_example": lambda mu, logvar: gaussian_kl(mu, logvar),
-        "total": lambda mu, logvar: gaussian_kl(mu, logvar).mean(),
-        "summed_over_batch": lambda mu, logvar: kl_per_unit(mu, logvar) * len(mu),
-        "not_reduced": lambda mu, logvar: 0.5 * (mu**2 + logvar.exp() - logvar - 1),
-        "without_half": lambda mu, logvar: 2 * kl_per_unit(mu, logvar),
-        "log_sigma": lambda mu, logvar: kl_per_unit(mu, 2 * logvar),
-        "flipped": lambda mu, logvar: -kl_per_unit(mu, logvar),
+        "per_example": lambda terms: terms.sum(1),
+        "total": lambda terms: terms.sum(1).mean(),
+        "summed_over_batch": lambda terms: terms.sum(0),
+        "not_reduced": lambda terms: terms,
+        "without_half": lambda answer: 2 * answer,
+        "log_sigma": instead(logvar=lambda logvar: 2 * logvar),
+        "flipped": lambda answer: -answer,
         "averaged_first": lambda mu, logvar: kl_per_unit(
-            mu.mean(0, keepdim=True), logvar.mean(0, keepdim=True)
+            mu.mean(0)[None], logvar.mean(0)[None]
         ),
-        "aggregate": _aggregate,
+        "aggregate": lambda mu, variance: kl_per_unit(
+            mu.mean(0)[None], (variance.mean(0) + mu.var(0, correction=0)).log()[None]
+        ),
         "spread_of_means": lambda mu: mu.var(0),
-        "other_direction": lambda mu, logvar: (
-            0.5 * (logvar + (1 + mu**2) / logvar.exp() - 1).mean(0)
+        "other_direction": lambda square, variance, logvar: (
+            (logvar + (1 + square) / variance - 1).mean(0) / 2
         ),
-        "means_alone": lambda mu: 0.5 * (mu**2).mean(0),
-        "mean_over_units": lambda mu, logvar: gaussian_kl(mu, logvar) / mu.shape[1],
-        "squared_logvar": lambda mu, logvar: (
-            0.5 * (mu**2 + logvar**2 - logvar - 1).mean(0)
-        ),
-        "sigma_for_variance": lambda mu, logvar: (
-            0.5 * (mu**2 + (logvar / 2).exp() - logvar - 1).mean(0)
-        ),
-        "one_missing": lambda mu, logvar: 0.5 * (mu**2 + logvar.exp() - logvar).mean(0),
+        "means_alone": lambda square: square.mean(0) / 2,
+        "mean_over_units": lambda terms: terms.mean(1),
+        "squared_logvar": instead(variance=lambda logvar: logvar**2),
+        "sigma_for_variance": instead(variance=lambda variance: variance.sqrt()),
+        "one_missing": lambda answer: answer + 0.5,
     },
 )
 
@@ -188,10 +172,8 @@ def linear_vae_rates(eigenvalues: Tensor, beta: float, sigma2: float) -> Tensor:
 def _spectra(generator: torch.Generator) -> list[Arguments]:
     """Eigenvalues on both sides of σ² and of βσ², with β above 1 and below."""
     drawn: list[Arguments] = []
-    for units, beta in (
-        (5, between(generator, 2.0, 4.0)),
-        (6, between(generator, 0.2, 0.45)),
-    ):
+    betas = between(generator, 2.0, 4.0), between(generator, 0.2, 0.45)
+    for units, beta in zip((5, 6), betas, strict=True):
         sigma2 = between(generator, 0.3, 0.8)
         low, high = sorted((sigma2, beta * sigma2))
         fixed = torch.tensor([3 * high, (low * high) ** 0.5, 0.5 * low]).double()
@@ -220,25 +202,6 @@ def _product_decides(trial: Trial) -> None:
         )
 
 
-def _beta_in_threshold_only(eigenvalues: Tensor, beta: float, sigma2: float) -> Tensor:
-    rates = 0.5 * (eigenvalues / sigma2).log()
-    return torch.where(eigenvalues > beta * sigma2, rates, torch.zeros_like(rates))
-
-
-def _beta_in_rate_only(eigenvalues: Tensor, beta: float, sigma2: float) -> Tensor:
-    rates = 0.5 * (eigenvalues / (beta * sigma2)).log()
-    return torch.where(eigenvalues > sigma2, rates, torch.zeros_like(rates))
-
-
-def _capacity(eigenvalues: Tensor, beta: float, sigma2: float) -> Tensor:
-    return 0.5 * torch.log1p(eigenvalues / (beta * sigma2))
-
-
-def _capacity_of_active(eigenvalues: Tensor, beta: float, sigma2: float) -> Tensor:
-    rates = _capacity(eigenvalues, beta, sigma2)
-    return torch.where(eigenvalues > beta * sigma2, rates, torch.zeros_like(rates))
-
-
 LINEAR_VAE_RATES = declare(
     WORDS["linear_vae_rates"],
     linear_vae_rates,
@@ -248,47 +211,35 @@ LINEAR_VAE_RATES = declare(
         Criterion("0 exactly where the direction is idle", 1.0, _idle_below),
         Criterion("only the product βσ² matters", 1.0, _product_decides),
     ),
+    steps={
+        "level": lambda beta, sigma2: beta * sigma2,
+        "ratio": lambda eigenvalues, level: eigenvalues / level,
+        "rates": lambda ratio: 0.5 * ratio.log(),  # below 0 where idle
+        "capacity": lambda ratio: 0.5 * ratio.log1p(),
+        "active": lambda eigenvalues, level: eigenvalues > level,
+        "answer": lambda active, rates: torch.where(active, rates, 0.0),
+    },
     mistakes={
-        "no_half": lambda eigenvalues, beta, sigma2: (
-            2 * linear_vae_rates(eigenvalues, beta, sigma2)
+        "no_half": lambda answer: 2 * answer,
+        "negative": lambda rates: rates,
+        "beta_forgotten": instead(beta=lambda: 1.0),
+        "beta_in_threshold_only": instead(
+            rates=lambda eigenvalues, sigma2: 0.5 * (eigenvalues / sigma2).log()
         ),
-        "negative": lambda eigenvalues, beta, sigma2: (
-            0.5 * (eigenvalues / (beta * sigma2)).log()
+        "beta_in_rate_only": instead(
+            active=lambda eigenvalues, sigma2: eigenvalues > sigma2
         ),
-        "beta_forgotten": lambda eigenvalues, sigma2: linear_vae_rates(
-            eigenvalues, 1.0, sigma2
-        ),
-        "beta_in_threshold_only": _beta_in_threshold_only,
-        "beta_in_rate_only": _beta_in_rate_only,
-        "times_beta": lambda eigenvalues, beta, sigma2: (
-            beta * linear_vae_rates(eigenvalues, beta, sigma2)
-        ),
-        "beta_upstairs": lambda eigenvalues, beta, sigma2: linear_vae_rates(
-            eigenvalues, 1 / beta, sigma2
-        ),
-        "loadings": lambda eigenvalues, beta, sigma2: (
-            eigenvalues - beta * sigma2
-        ).clamp(min=0),
-        "capacity": _capacity,
-        "capacity_of_active": _capacity_of_active,
-        "squared_again": lambda eigenvalues, beta, sigma2: linear_vae_rates(
-            eigenvalues, beta, sigma2**2
-        ),
-        "bits": lambda eigenvalues, beta, sigma2: (
-            linear_vae_rates(eigenvalues, beta, sigma2) / math.log(2)
-        ),
-        "sum_of_rates": lambda eigenvalues, beta, sigma2: linear_vae_rates(
-            eigenvalues, beta, sigma2
-        ).sum(),
-        "upside_down": lambda eigenvalues, beta, sigma2: (
-            0.5 * (beta * sigma2 / eigenvalues).clamp(min=1).log()
-        ),
-        "verdicts": lambda eigenvalues, beta, sigma2: (eigenvalues > beta * sigma2).to(
-            eigenvalues.dtype
-        ),
-        "variances": lambda eigenvalues, beta, sigma2: (
-            beta * sigma2 / eigenvalues
-        ).clamp(max=1),
+        "times_beta": lambda answer, beta: beta * answer,
+        "beta_upstairs": instead(beta=lambda beta: 1 / beta),
+        "loadings": lambda eigenvalues, level: (eigenvalues - level).clamp(min=0),
+        "capacity": lambda capacity: capacity,
+        "capacity_of_active": instead(rates=lambda capacity: capacity),
+        "squared_again": instead(sigma2=lambda sigma2: sigma2**2),
+        "bits": lambda answer: answer / math.log(2),
+        "sum_of_rates": lambda answer: answer.sum(),
+        "upside_down": lambda rates: (-rates).clamp(min=0),
+        "verdicts": lambda active: active.double(),
+        "variances": lambda ratio: (1 / ratio).clamp(max=1),
     },
 )
 
@@ -324,27 +275,19 @@ def _slopes(trial: Trial) -> None:
         answer = trial.raw(given, floor)
         want = (kl.mean(0) > floor).double().expand_as(kl) / len(kl)
         if getattr(answer, "requires_grad", False):
-            (slope,) = torch.autograd.grad(answer, given, allow_unused=True)
-            slope = torch.zeros_like(kl) if slope is None else slope
-        elif not want.any():
-            continue  # all floors: a constant, and rightly so
-        else:
+            (slope,) = torch.autograd.grad(answer, given, materialize_grads=True)
+            trial.expect_close(slope, want, "the slope in kl")
+        elif want.any():  # else all floors: a constant, and rightly so
             raise Refused(
                 "no gradient comes back from your result: stay in tensors, without "
                 ".item(), .detach() or float()."
             )
-        trial.expect_close(slope, want, "the slope in kl")
 
 
 def _no_floor(trial: Trial) -> None:
     for kl, _ in trial.inputs():
         got = trial.call(kl, 0.0)
         trial.expect_close(got, kl.sum(1).mean(), "with the floor at 0, the plain rate")
-
-
-def _dropped(kl: Tensor, floor: float) -> Tensor:
-    units = kl.mean(0)
-    return (units * (units > floor)).sum()
 
 
 FREE_BITS = declare(
@@ -356,25 +299,28 @@ FREE_BITS = declare(
         Criterion("no slope below the floor, 1/N above", 1.0, _slopes),
         Criterion("with floor 0 it is the plain rate", 1.0, _no_floor),
     ),
+    steps={
+        "K": lambda kl: kl.shape[1],
+        "rate": lambda kl: kl.sum(1).mean(),
+        "units": lambda kl: kl.mean(0),
+        "floored": lambda units, floor: units.clamp(min=floor),
+        "answer": lambda floored: floored.sum(),
+    },
     mistakes={
         "per_example": lambda kl, floor: kl.clamp(min=floor).sum(1).mean(),
-        "total": lambda kl, floor: kl.sum(1).mean().clamp(min=floor),
+        "total": lambda rate, floor: rate.clamp(min=floor),
         "total_of_each_example": lambda kl, floor: kl.sum(1).clamp(min=floor).mean(),
-        "total_times_k": lambda kl, floor: (
-            kl.sum(1).mean().clamp(min=floor * kl.shape[1])
-        ),
-        "ceiling": lambda kl, floor: kl.mean(0).clamp(max=floor).sum(),
-        "batch_sum": lambda kl, floor: kl.sum(0).clamp(min=floor).sum(),
-        "added": lambda kl, floor: (kl.mean(0) + floor).sum(),
-        "excess": lambda kl, floor: (kl.mean(0) - floor).clamp(min=0).sum(),
-        "unit_mean": lambda kl, floor: kl.mean(0).clamp(min=floor).mean(),
-        "shared_floor": lambda kl, floor: (
-            kl.mean(0).clamp(min=floor / kl.shape[1]).sum()
-        ),
-        "not_summed": lambda kl, floor: kl.mean(0).clamp(min=floor),
-        "dropped": _dropped,
-        "over_units": lambda kl, floor: kl.mean(1).clamp(min=floor).sum(),
-        "ignored": lambda kl: kl.sum(1).mean(),
+        "total_times_k": lambda rate, floor, K: rate.clamp(min=floor * K),
+        "ceiling": instead(floored=lambda units, floor: units.clamp(max=floor)),
+        "batch_sum": instead(units=lambda kl: kl.sum(0)),
+        "added": instead(floored=lambda units, floor: units + floor),
+        "excess": instead(floored=lambda units, floor: (units - floor).clamp(min=0)),
+        "unit_mean": lambda floored: floored.mean(),
+        "shared_floor": instead(floor=lambda floor, K: floor / K),
+        "not_summed": lambda floored: floored,
+        "dropped": instead(floored=lambda units, floor: units * (units > floor)),
+        "over_units": instead(units=lambda kl: kl.mean(1)),
+        "ignored": lambda rate: rate,
     },
 )
 
