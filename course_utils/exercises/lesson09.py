@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from course_utils.grading.criteria import agrees, between
-from course_utils.grading.declare import declare, words_beside
+from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial
 from course_utils.oracles import rate_distortion
@@ -26,38 +24,23 @@ def dual_step(beta: float, rate: float, delta: float, step: float) -> float:
     return max(0.0, beta + step * (rate - delta))
 
 
-def _too_high(generator: torch.Generator) -> Arguments:
-    delta = between(generator, 1.5, 4.0)
-    rate = delta + between(generator, 1.2, 3.0)
-    beta = between(generator, 0.6, 2.0)
-    return (beta, rate, delta, between(generator, 0.2, 0.7))
-
-
-def _too_low(generator: torch.Generator) -> Arguments:
-    delta = between(generator, 2.5, 4.0)
-    rate = delta - between(generator, 0.6, 1.4)
-    return (between(generator, 2.0, 3.0), rate, delta, between(generator, 0.2, 0.6))
-
-
-def _far_too_high(generator: torch.Generator) -> Arguments:
-    """So far that a step the wrong way would end below 0."""
-    delta = between(generator, 1.0, 2.0)
-    rate = delta + between(generator, 2.0, 3.0)
-    return (between(generator, 0.1, 0.4), rate, delta, between(generator, 0.3, 0.6))
-
-
-def _hits_zero(generator: torch.Generator) -> Arguments:
-    delta = between(generator, 3.0, 5.0)
-    rate = delta - between(generator, 1.5, 2.5)
-    return (between(generator, 0.1, 0.4), rate, delta, between(generator, 0.4, 0.8))
+# Of δ, of the rate's excess over δ, of β, and of the step: where each is drawn from.
+TOO_HIGH = ((1.5, 4.0), (1.2, 3.0), (0.6, 2.0), (0.2, 0.7))
+TOO_LOW = ((2.5, 4.0), (-0.6, -1.4), (2.0, 3.0), (0.2, 0.6))
+FAR_TOO_HIGH = ((1.0, 2.0), (2.0, 3.0), (0.1, 0.4), (0.3, 0.6))  # descent ends below 0
+HITS_ZERO = ((3.0, 5.0), (-1.5, -2.5), (0.1, 0.4), (0.4, 0.8))
 
 
 def _steps(generator: torch.Generator) -> list[Arguments]:
-    return [*_inside(generator), _hits_zero(generator)]
+    drawn: list[Arguments] = []
+    for ranges in (TOO_HIGH, TOO_LOW, FAR_TOO_HIGH, HITS_ZERO):
+        delta, excess, beta, step = (between(generator, *ends) for ends in ranges)
+        drawn.append((beta, delta + excess, delta, step))
+    return drawn
 
 
 def _inside(generator: torch.Generator) -> list[Arguments]:
-    return [_too_high(generator), _too_low(generator), _far_too_high(generator)]
+    return _steps(generator)[:-1]
 
 
 def _stops_at_zero(trial: Trial) -> None:
@@ -91,67 +74,42 @@ DUAL_STEP = declare(
         Criterion("never below 0", 1.0, _stops_at_zero),
         Criterion("rests where the rate is δ", 1.0, _rests_at_the_solution),
     ),
+    steps={
+        "excess": lambda rate, delta: rate - delta,
+        "moved": lambda beta, step, excess: beta + step * excess,
+        "answer": lambda moved: max(0.0, moved),
+    },
     mistakes={
-        "not_projected": lambda beta, rate, delta, step: beta + step * (rate - delta),
-        "descends": lambda beta, rate, delta, step: max(
-            0.0, beta - step * (rate - delta)
+        "not_projected": lambda moved: moved,
+        "descends": instead(excess=lambda excess: -excess),
+        "descends_unprojected": lambda beta, step, excess: beta - step * excess,
+        "excess_clamped": instead(excess=lambda excess: max(0.0, excess)),
+        "absolute_excess": instead(excess=lambda excess: abs(excess)),
+        "forgets_beta": instead(beta=lambda: 0.0),
+        "no_delta": instead(delta=lambda: 0.0),
+        "log_scale": lambda beta, step, excess: beta * math.exp(step * excess),
+        "multiplied": instead(excess=lambda beta, excess: beta * excess),
+        "slackness": lambda beta, step, excess: beta + step * beta * excess,
+        "at_least_one": lambda moved: max(1.0, moved),
+        "relative": instead(excess=lambda excess, delta: excess / delta),
+        "relative_unprojected": lambda beta, step, excess, delta: (
+            beta + step * excess / delta
         ),
-        "descends_unprojected": lambda beta, rate, delta, step: (
-            beta - step * (rate - delta)
-        ),
-        "excess_clamped": lambda beta, rate, delta, step: (
-            beta + step * max(0.0, rate - delta)
-        ),
-        "absolute_excess": lambda beta, rate, delta, step: (
-            beta + step * abs(rate - delta)
-        ),
-        "forgets_beta": lambda rate, delta, step: max(0.0, step * (rate - delta)),
-        "no_delta": lambda beta, rate, step: max(0.0, beta + step * rate),
-        "log_scale": lambda beta, rate, delta, step: (
-            beta * math.exp(step * (rate - delta))
-        ),
-        "multiplied": lambda beta, rate, delta, step: max(
-            0.0, beta * (1 + step * (rate - delta))
-        ),
-        "slackness": lambda beta, rate, delta, step: (
-            beta + step * beta * (rate - delta)
-        ),
-        "at_least_one": lambda beta, rate, delta, step: max(
-            1.0, beta + step * (rate - delta)
-        ),
-        "relative": lambda beta, rate, delta, step: max(
-            0.0, beta + step * (rate - delta) / delta
-        ),
-        "relative_unprojected": lambda beta, rate, delta, step: (
-            beta + step * (rate - delta) / delta
-        ),
-        "mirrored": lambda beta, rate, delta, step: abs(beta + step * (rate - delta)),
-        "sign_only": lambda beta, rate, delta, step: max(
-            0.0, beta + math.copysign(step, rate - delta)
-        ),
-        "zero_below": lambda beta, rate, delta, step: (
-            beta + step * (rate - delta) if rate > delta else 0.0
-        ),
-        "min_for_max": lambda beta, rate, delta, step: min(
-            0.0, beta + step * (rate - delta)
-        ),
-        "no_step": lambda beta, rate, delta: max(0.0, beta + (rate - delta)),
+        "mirrored": lambda moved: abs(moved),
+        "sign_only": instead(excess=lambda excess: math.copysign(1.0, excess)),
+        "zero_below": lambda moved, excess: moved if excess > 0 else 0.0,
+        "min_for_max": lambda moved: min(0.0, moved),
+        "no_step": instead(step=lambda: 1.0),
     },
 )
 
 
 # --- kkt ----------------------------------------------------------------------------
 
-Four = tuple[float, float, float, float]
-
 
 def kkt(
-    slope_distortion: Tensor,
-    slope_rate: Tensor,
-    rate: float,
-    beta: float,
-    delta: float,
-) -> Four:
+    slope_distortion: Tensor, slope_rate: Tensor, rate: float, beta: float, delta: float
+) -> tuple[float, float, float, float]:
     """How far a point is from stationarity, primal, dual feasibility, slackness."""
     stationarity = float((slope_distortion + beta * slope_rate).abs().max())
     primal, dual = max(0.0, rate - delta), max(0.0, -beta)
@@ -193,26 +151,6 @@ def _never_negative(trial: Trial) -> None:
             raise Refused("the slopes do not cancel here: stationarity is not 0.")
 
 
-STATIONARITY, PRIMAL, DUAL, SLACKNESS = range(4)
-
-
-def _kkt_but(place: int, residual: Callable[..., Any]) -> Callable[..., Four]:
-    """Return the right residuals, but one of them computed in another way."""
-
-    def wrong(
-        slope_distortion: Tensor,
-        slope_rate: Tensor,
-        rate: float,
-        beta: float,
-        delta: float,
-    ) -> Four:
-        four = list(kkt(slope_distortion, slope_rate, rate, beta, delta))
-        four[place] = float(residual(slope_distortion, slope_rate, rate, beta, delta))
-        return four[0], four[1], four[2], four[3]
-
-    return wrong
-
-
 KKT = declare(
     WORDS["kkt"],
     kkt,
@@ -222,90 +160,46 @@ KKT = declare(
         Criterion("all 0 at a solution, binding or not", 1.0, _zero_at_a_solution),
         Criterion("none below 0", 1.0, _never_negative),
     ),
+    steps={
+        "priced": lambda beta, slope_rate: beta * slope_rate,
+        "slope": lambda slope_distortion, priced: slope_distortion + priced,
+        "excess": lambda rate, delta: rate - delta,
+        "product": lambda beta, excess: beta * excess,
+        "stationarity": lambda slope: slope.abs().max(),
+        "primal": lambda excess: max(0.0, excess),
+        "dual": lambda beta: max(0.0, -beta),
+        "slackness": lambda product: abs(product),
+        "answer": lambda stationarity, primal, dual, slackness: (
+            (float(stationarity), primal, dual, slackness)
+        ),
+    },
     mistakes={
-        "minus_beta": lambda slope_distortion, slope_rate, rate, beta, delta: _kkt_but(
-            STATIONARITY, lambda d, r, rate, b, delta: (d - b * r).abs().max()
-        )(slope_distortion, slope_rate, rate, beta, delta),
-        "beta_on_distortion": lambda slope_distortion, slope_rate, rate, beta, delta: (
-            _kkt_but(
-                STATIONARITY, lambda d, r, rate, b, delta: (b * d + r).abs().max()
-            )(slope_distortion, slope_rate, rate, beta, delta)
+        "minus_beta": instead(priced=lambda priced: -priced),
+        "beta_on_distortion": instead(
+            slope_distortion=lambda beta, slope_distortion: beta * slope_distortion,
+            priced=lambda slope_rate: slope_rate,
         ),
-        "no_beta": lambda slope_distortion, slope_rate, rate, beta, delta: _kkt_but(
-            STATIONARITY, lambda d, r, rate, b, delta: (d + r).abs().max()
-        )(slope_distortion, slope_rate, rate, beta, delta),
-        "wrong_side": lambda slope_distortion, slope_rate, rate, beta, delta: _kkt_but(
-            PRIMAL, lambda d, r, rate, b, delta: max(0.0, delta - rate)
-        )(slope_distortion, slope_rate, rate, beta, delta),
-        "equality": lambda slope_distortion, slope_rate, rate, beta, delta: _kkt_but(
-            PRIMAL, lambda d, r, rate, b, delta: abs(rate - delta)
-        )(slope_distortion, slope_rate, rate, beta, delta),
-        "primal_not_clamped": lambda slope_distortion, slope_rate, rate, beta, delta: (
-            _kkt_but(PRIMAL, lambda d, r, rate, b, delta: rate - delta)(
-                slope_distortion, slope_rate, rate, beta, delta
-            )
+        "no_beta": instead(priced=lambda slope_rate: slope_rate),
+        "wrong_side": instead(primal=lambda excess: max(0.0, -excess)),
+        "equality": instead(primal=lambda excess: abs(excess)),
+        "primal_not_clamped": instead(primal=lambda excess: excess),
+        "dual_wrong_sign": instead(dual=lambda beta: max(0.0, beta)),
+        "slackness_without_beta": instead(slackness=lambda excess: abs(excess)),
+        "slackness_signed": instead(slackness=lambda product: product),
+        "slackness_clamped": instead(slackness=lambda product: max(0.0, product)),
+        "stationarity_signed": instead(stationarity=lambda slope: slope.max()),
+        "stationarity_summed": instead(stationarity=lambda slope: slope.sum().abs()),
+        "sizes_first": instead(
+            slope_distortion=lambda slope_distortion: slope_distortion.abs(),
+            slope_rate=lambda slope_rate: slope_rate.abs(),
         ),
-        "dual_wrong_sign": lambda slope_distortion, slope_rate, rate, beta, delta: (
-            _kkt_but(DUAL, lambda d, r, rate, b, delta: max(0.0, b))(
-                slope_distortion, slope_rate, rate, beta, delta
-            )
-        ),
-        "slackness_without_beta": lambda slope_distortion, slope_rate, rate, beta, delta: (
-            _kkt_but(SLACKNESS, lambda d, r, rate, b, delta: abs(rate - delta))(
-                slope_distortion, slope_rate, rate, beta, delta
-            )
-        ),
-        "slackness_signed": lambda slope_distortion, slope_rate, rate, beta, delta: (
-            _kkt_but(SLACKNESS, lambda d, r, rate, b, delta: b * (rate - delta))(
-                slope_distortion, slope_rate, rate, beta, delta
-            )
-        ),
-        "slackness_clamped": lambda slope_distortion, slope_rate, rate, beta, delta: (
-            _kkt_but(
-                SLACKNESS, lambda d, r, rate, b, delta: max(0.0, b * (rate - delta))
-            )(slope_distortion, slope_rate, rate, beta, delta)
-        ),
-        "stationarity_signed": lambda slope_distortion, slope_rate, rate, beta, delta: (
-            _kkt_but(STATIONARITY, lambda d, r, rate, b, delta: (d + b * r).max())(
-                slope_distortion, slope_rate, rate, beta, delta
-            )
-        ),
-        "stationarity_summed": lambda slope_distortion, slope_rate, rate, beta, delta: (
-            _kkt_but(
-                STATIONARITY, lambda d, r, rate, b, delta: (d + b * r).sum().abs()
-            )(slope_distortion, slope_rate, rate, beta, delta)
-        ),
-        "sizes_first": lambda slope_distortion, slope_rate, rate, beta, delta: _kkt_but(
-            STATIONARITY,
-            lambda d, r, rate, b, delta: (d.abs() + b * r.abs()).abs().max(),
-        )(slope_distortion, slope_rate, rate, beta, delta),
-        "stationarity_norm": lambda slope_distortion, slope_rate, rate, beta, delta: (
-            _kkt_but(STATIONARITY, lambda d, r, rate, b, delta: (d + b * r).norm())(
-                slope_distortion, slope_rate, rate, beta, delta
-            )
-        ),
-        "stationarity_averaged": lambda slope_distortion, slope_rate, rate, beta, delta: (
-            _kkt_but(
-                STATIONARITY, lambda d, r, rate, b, delta: (d + b * r).abs().mean()
-            )(slope_distortion, slope_rate, rate, beta, delta)
-        ),
-        "sizes_summed": lambda slope_distortion, slope_rate, rate, beta, delta: (
-            _kkt_but(
-                STATIONARITY, lambda d, r, rate, b, delta: (d + b * r).abs().sum()
-            )(slope_distortion, slope_rate, rate, beta, delta)
-        ),
-        "dual_is_beta": lambda slope_distortion, slope_rate, rate, beta, delta: (
-            _kkt_but(DUAL, lambda d, r, rate, b, delta: b)(
-                slope_distortion, slope_rate, rate, beta, delta
-            )
-        ),
-        "dual_size": lambda slope_distortion, slope_rate, rate, beta, delta: _kkt_but(
-            DUAL, lambda d, r, rate, b, delta: abs(b)
-        )(slope_distortion, slope_rate, rate, beta, delta),
-        "slackness_without_delta": lambda slope_distortion, slope_rate, rate, beta, delta: (
-            _kkt_but(SLACKNESS, lambda d, r, rate, b, delta: abs(b * rate))(
-                slope_distortion, slope_rate, rate, beta, delta
-            )
+        "stationarity_norm": instead(stationarity=lambda slope: slope.norm()),
+        "stationarity_averaged": instead(stationarity=lambda slope: slope.abs().mean()),
+        "sizes_summed": instead(stationarity=lambda slope: slope.abs().sum()),
+        "dual_is_beta": instead(dual=lambda beta: beta),
+        "dual_size": instead(dual=lambda beta: abs(beta)),
+        "slackness_without_delta": instead(
+            slackness=lambda beta, rate: abs(beta * rate)
         ),
     },
 )
@@ -326,8 +220,8 @@ def _worlds(generator: torch.Generator) -> list[Arguments]:
         steps = 0.5 + torch.rand(size, generator=generator, dtype=torch.float64)
         variances = 6 * torch.exp(-steps.cumsum(0))
         share = between(generator, 0.3, 0.7)
-        log_level = share * variances[used - 1].log()
-        log_level = log_level + (1 - share) * variances[used].log()
+        above, below = variances[used - 1 : used + 1].log()
+        log_level = share * above + (1 - share) * below
         delta = 0.5 * (variances[:used].log() - log_level).sum()
         drawn.append((variances, between(generator, 0.2, 0.7), float(delta)))
     return drawn
@@ -353,35 +247,17 @@ def _only_the_product_counts(trial: Trial) -> None:
         raise Refused(f"β is {one:.3g}, expected a positive number.")
 
 
-def _level_of(variances: Tensor, delta: float, used: int) -> float:
+def _level(variances: Tensor, delta: float, used: int) -> float:
+    """Find the level βσ² at which the first `used` directions spend δ."""
     return math.exp((float(variances[:used].log().sum()) - 2 * delta) / used)
 
 
 def _used(variances: Tensor, delta: float) -> int:
-    for used in range(1, len(variances) + 1):
-        level = _level_of(variances, delta, used)
-        if used == len(variances) or level >= float(variances[used]):
+    """Count the directions whose variance is above the level that spends δ."""
+    for used in range(1, len(variances)):
+        if _level(variances, delta, used) >= float(variances[used]):
             return used
-    raise AssertionError("the loop ends above")
-
-
-def _right_level(variances: Tensor, delta: float) -> float:
-    return _level_of(variances, delta, _used(variances, delta))
-
-
-def _one_too_many(variances: Tensor, sigma2: float, delta: float) -> float:
-    used = _used(variances, delta) + 1
-    return _level_of(variances, delta, used) / sigma2
-
-
-def _not_divided(variances: Tensor, sigma2: float, delta: float) -> float:
-    used = _used(variances, delta)
-    return math.exp(float(variances[:used].log().sum()) - 2 * delta) / sigma2
-
-
-def _arithmetic(variances: Tensor, sigma2: float, delta: float) -> float:
-    used = _used(variances, delta)
-    return float(variances[:used].mean()) * math.exp(-2 * delta / used) / sigma2
+    return len(variances)
 
 
 BETA_FOR_RATE = declare(
@@ -393,41 +269,32 @@ BETA_FOR_RATE = declare(
         Criterion("and with every latent active", 1.0, _everything_used),
         Criterion("only the product βσ² matters", 1.0, _only_the_product_counts),
     ),
+    steps={
+        "used": _used,
+        "level": _level,
+        "answer": lambda level, sigma2: level / sigma2,
+    },
     mistakes={
-        "all_active": lambda variances, sigma2, delta: (
-            _level_of(variances, delta, len(variances)) / sigma2
+        "all_active": instead(used=lambda variances: len(variances)),
+        "first_only": instead(used=lambda: 1),
+        "without_half": instead(delta=lambda delta: delta / 2),
+        "the_level": lambda level: level,
+        "times_sigma2": lambda level, sigma2: level * sigma2,
+        "by_sigma": lambda level, sigma2: level / math.sqrt(sigma2),
+        "one_too_many": instead(used=lambda used: used + 1),
+        "not_divided": instead(level=lambda level, used: level**used),
+        "delta_each": lambda variances, sigma2, delta, used: beta_for_rate(
+            variances, sigma2, delta * used
         ),
-        "first_only": lambda variances, sigma2, delta: (
-            _level_of(variances, delta, 1) / sigma2
+        "log_returned": lambda answer: math.log(answer),
+        "sign_of_delta": instead(delta=lambda delta: -delta),
+        "arithmetic": instead(
+            level=lambda variances, delta, used: (
+                float(variances[:used].mean()) * math.exp(-2 * delta / used)
+            )
         ),
-        "without_half": lambda variances, sigma2, delta: (
-            _right_level(variances, delta / 2) / sigma2
-        ),
-        "the_level": lambda variances, delta: _right_level(variances, delta),
-        "times_sigma2": lambda variances, sigma2, delta: (
-            _right_level(variances, delta) * sigma2
-        ),
-        "by_sigma": lambda variances, sigma2, delta: (
-            _right_level(variances, delta) / math.sqrt(sigma2)
-        ),
-        "one_too_many": _one_too_many,
-        "not_divided": _not_divided,
-        "delta_each": lambda variances, sigma2, delta: (
-            _right_level(variances, delta * _used(variances, delta)) / sigma2
-        ),
-        "log_returned": lambda variances, sigma2, delta: math.log(
-            _right_level(variances, delta) / sigma2
-        ),
-        "sign_of_delta": lambda variances, sigma2, delta: (
-            _right_level(variances, -delta) / sigma2
-        ),
-        "arithmetic": _arithmetic,
-        "base_two": lambda variances, sigma2, delta: (
-            _right_level(variances, delta * math.log(2)) / sigma2
-        ),
-        "inverse": lambda variances, sigma2, delta: (
-            sigma2 / _right_level(variances, delta)
-        ),
+        "base_two": instead(delta=lambda delta: delta * math.log(2)),
+        "inverse": lambda answer: 1 / answer,
     },
 )
 
