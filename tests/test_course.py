@@ -10,6 +10,7 @@ from conftest import ROOT
 from course_utils import course as module
 from course_utils.course import course, read
 from course_utils.exercises import all_exercises
+from tools.lessons.rules import defined_twice
 
 LESSONS = course().lessons
 NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
@@ -57,6 +58,23 @@ def test_a_lesson_names_what_it_needs(lesson):
         re.findall(r"\((\d\d)_", said)
     )
     assert named == set(lesson.needs)
+
+
+@lessons
+def test_a_lesson_leads_back_and_on(lesson):
+    last = cells(lesson)[-1]
+    place = LESSONS.index(lesson)
+    assert "(00_start_here.ipynb" in last or place == 0
+    for other in LESSONS[max(place - 1, 0) : place] + LESSONS[place + 1 : place + 2]:
+        assert f"({other.file}.ipynb)" in last, other.number
+        assert other.title.split(":")[0] in " ".join(last.split()), other.number
+
+
+def test_no_function_is_defined_in_two_lessons():
+    notebooks = ROOT / "notebooks"
+    paths = {one.file: notebooks / f"{one.file}.ipynb" for one in LESSONS}
+    read_ = {name: nbformat.read(path, as_version=4) for name, path in paths.items()}
+    assert defined_twice(read_) == []
 
 
 def test_lesson_00_tells_the_parts():

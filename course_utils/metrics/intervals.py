@@ -153,3 +153,14 @@ def percent_in_words(shares: Sequence[float] | Tensor, digits: int = 1) -> str:
     """
     numbers = torch.as_tensor(shares, dtype=torch.float64)
     return f"{mean_in_words(100 * numbers, digits)} %"
+
+
+def range_in_words(values: Sequence[float] | Tensor, digits: int = 2) -> str:
+    """Smallest and largest of some numbers, such as the ends of an interval.
+
+    Examples
+    --------
+    >>> range_in_words([0.3, 0.125, 0.25])
+    '0.12 to 0.30'
+    """
+    return f"{min(values):.{digits}f} to {max(values):.{digits}f}"
