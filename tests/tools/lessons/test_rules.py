@@ -76,6 +76,18 @@ BROKEN = [
     ("allowed_tags", with_code("x = 1", tags=["remove-cell"]), "remove-cell"),
     ("projectable_code", with_code("x = 1\n" * 25 + "x"), "26 lines"),
     ("projectable_code", with_code("x" * 89), "89 columns"),
+    ("no_layout_switches", with_code("x = [1]  # fmt: skip"), "'# fmt:' comment"),
+    ("asserts_apart", with_code("assert x == 1"), "has an assert and is not folded"),
+    ("asserts_apart", with_code("for y in x:\n    assert y"), "has an assert"),
+    (
+        "few_modules",
+        with_code(
+            "from course_utils import a, b, c, d as e\nfrom course_utils.f import g\n"
+            "def h():\n    from course_utils.i.j import k\n"
+            "from course_utils import l, m, n"
+        ),
+        "9 modules of the course, most 8",
+    ),
     ("size", with_code("x = 1", printed("é" * 500_000)), "most 1,000,000"),
     ("machine_independent", with_text("see /home/me"), "an absolute path"),
     ("machine_independent", with_code("x", printed("at 0x7f0011223344")), "address"),
@@ -323,3 +335,24 @@ def test_links_that_lead_nowhere(change, message, folder):
     (found,) = links(nb, NAME, folder)
     assert message in found
     assert f"links: {found}" in complaints(nb, NAME, folder)
+
+
+# --- lessons together ---------------------------------------------------------------
+
+
+def test_asserts_are_at_home_in_a_folded_cell():
+    nb = good_lesson()
+    with_code("assert x == 1", tags=["hide-input"])(nb)
+    assert rules.asserts_apart(nb, NAME) == []
+
+
+def test_a_function_of_two_lessons_is_seen_and_a_callback_is_not():
+    one, other = good_lesson(), good_lesson()
+    with_code("def both():\n    pass\n\n\ndef render():\n    pass")(one)
+    with_code("def mine():\n    pass")(one)
+    with_code("def render():\n    pass\n\n\nclass both:\n    pass")(other)
+    for nb in (one, other):
+        without("alpha")(nb)
+        without("beta")(nb)
+    said = rules.defined_twice({"01_a": one, "02_b": other})
+    assert said == ["both is defined in 01_a and 02_b"]
