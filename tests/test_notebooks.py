@@ -1,19 +1,20 @@
 """Every lesson keeps every rule, in the repository, in exports, and as a workbook."""
 
+import ast
 from pathlib import Path
 
 import nbformat
 import pytest
 
-from tools.lessons.cells import solution_lines, squeezed
-from tools.lessons.execute import run
+from course_utils.exercises import all_exercises
+from course_utils.grading.grade import grade
+from tools.lessons.cells import parse, solution_lines, solved_function, squeezed
 from tools.lessons.normalise import dumps
 from tools.lessons.rules import (
     RULES,
     described_figures,
     images_in_html,
     links,
-    no_errors,
 )
 from tools.lessons.workbook import leaks, learner_copy
 
@@ -82,29 +83,46 @@ def test_the_learners_copy_gives_nothing_away(path):
             compile(cell.source, cell.id, "exec")
 
 
+def functions(nb):
+    """The functions of the solution cells, solved or stubs, by name.
+
+    They stand on the imports above them alone: a grader calls them without the lesson.
+    """
+    imported, found = {}, {}
+    for cell in nb.cells:
+        tree = parse(cell.source) if cell.cell_type == "code" else None
+        if cell.metadata.get("nbgrader", {}).get("solution"):
+            own = dict(imported)
+            exec(compile(tree, cell.id, "exec"), own)
+            name = solved_function(cell)
+            found[name] = own[name]
+        elif tree is not None:
+            kinds = ast.Import | ast.ImportFrom
+            tree.body = [node for node in tree.body if isinstance(node, kinds)]
+            exec(compile(tree, cell.id, "exec"), imported)
+    return found
+
+
+def exercises_of(path):
+    return {e.name: e for e in all_exercises().get(path.stem[:2], ())}
+
+
 @lessons
-def test_the_learners_copy_runs_to_its_end_with_nothing_solved(
-    path, tmp_path, monkeypatch
-):
-    monkeypatch.setenv("PYTHONPATH", str(FOLDER.parent))
-    (tmp_path / ".workbook.json").write_text("{}")  # marks a learner's folder
-    ran = run(learner_copy(read(path), path.stem), path.stem, tmp_path)
-    for cell in ran.cells:
-        if cell.metadata.get("nbgrader", {}).get("grade"):
-            assert cell.outputs[-1].data["text/plain"] == "0.0", cell.id
-    assert no_errors(ran, path.stem) == []
-    assert not (tmp_path / ".progress.json").exists()  # nothing was tried yet
+def test_every_solution_earns_full_points_and_every_stub_is_not_attempted(path):
+    nb, known = read(path), exercises_of(path)
+    solved, stubs = functions(nb), functions(learner_copy(nb, path.stem))
+    assert set(solved) == set(stubs) == set(known)
+    for name, exercise in known.items():
+        report = grade(exercise, solved[name], seed=0)
+        assert (report.status, report.score) == ("passed", exercise.points), report
+        assert grade(exercise, stubs[name], seed=0).status == "not attempted"
 
 
 @lessons
 def test_every_exercise_of_the_course_for_this_lesson_is_in_it(path):
-    from course_utils.exercises import all_exercises
-
-    number = path.stem.split("_")[0]
-    known = {exercise.name for exercise in all_exercises().get(number, ())}
     graded = {
         cell.metadata.nbgrader.grade_id.removesuffix("-check")
         for cell in read(path).cells
         if cell.metadata.get("nbgrader", {}).get("grade")
     }
-    assert graded == known
+    assert graded == set(exercises_of(path))

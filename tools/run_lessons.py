@@ -1,7 +1,12 @@
 """Run the lessons with nbval and judge their time and memory against the budget.
 
-    python tools/run_lessons.py          every lesson in notebooks/
-    python tools/run_lessons.py 01 03    these
+    python -m tools.run_lessons             every lesson in notebooks/
+    python -m tools.run_lessons 01 03       these
+    python -m tools.run_lessons --solved    with the instructor's solutions
+
+What runs is the learner's copy with nothing solved, in a folder like a workbook; the
+instructor's outputs are the judge (`tools.lessons.judged`). The course's version of
+every exercise steps in, so the lesson must show what it shows solved.
 
 Each lesson runs in a process of its own, two lessons at a time. A machine that is
 slower than the reference gets more time: a fixed training loop is timed before and
@@ -23,6 +28,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+
+from tools.lessons.judged import place
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
@@ -163,11 +170,10 @@ def environment(threads: int) -> dict[str, str]:
 
 def measured_slowness(jobs: int, threads: int) -> float:
     """Calibrate with as many processes at once as there are lessons at once."""
-    command = [sys.executable, str(Path(__file__).resolve()), "--calibrate"]
+    command = [sys.executable, "-m", "tools.run_lessons", "--calibrate"]
+    env = environment(threads)
     processes = [
-        subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, env=environment(threads)
-        )
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env, cwd=ROOT)
         for _ in range(jobs)
     ]
     seconds = [float(process.communicate()[0]) for process in processes]
@@ -237,15 +243,26 @@ def run_command(
         )
 
 
-def run_lesson(path: Path, threads: int, cap: float) -> Run:
-    """Run one lesson with nbval."""
+def run_lesson(path: Path, threads: int, cap: float, *, solved: bool = False) -> Run:
+    """Run one lesson with nbval: its unsolved copy, or the notebook as it is."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        notebook = path if solved else place(path, Path(folder))
+        return run_notebook(notebook, threads, cap)
+
+
+def run_notebook(path: Path, threads: int, cap: float) -> Run:
+    """Run one notebook with nbval, in a kernel that works in its folder."""
     command = [
         *(sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"),
-        *("-o", "filterwarnings=default", "-o", "addopts=", "-p", "no:xdist"),
+        *("-c", str(ROOT / "pyproject.toml"), "-o", "addopts=", "-p", "no:xdist"),
+        *("-o", "filterwarnings=default", "-p", "tools.lessons.judged", "--color=no"),
         *("--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", "300"),
         str(path),
     ]
-    outcome = run_command(command, cap, environment(threads))
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        # An empty profile: nothing that this user starts IPython with leaks in.
+        env = {**environment(threads), "IPYTHONDIR": profile}
+        outcome = run_command(command, cap, env)
     cells = cells_passed(outcome.output)
     return Run(
         lesson=path.stem,
@@ -278,6 +295,7 @@ def names(text: str) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("lessons", nargs="*", help="two-digit numbers; all if none")
+    parser.add_argument("--solved", action="store_true", help="run them as they are")
     parser.add_argument("--passed-before", default="", help="parts to count as passed")
     parser.add_argument("--failed-before", default="", help="parts to count as failed")
     parser.add_argument("--calibrate", action="store_true", help=argparse.SUPPRESS)
@@ -297,8 +315,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     before = measured_slowness(jobs, threads)
     cap = STOP_AFTER * LESSON_SECONDS * before
     runs = []
+
+    def run_it(path: Path) -> Run:
+        return run_lesson(path, threads, cap, solved=options.solved)
+
     with ThreadPoolExecutor(jobs) as pool:
-        for run in pool.map(lambda path: run_lesson(path, threads, cap), paths):
+        for run in pool.map(run_it, paths):
             runs.append(run)
             state = "passed" if run.ok else "FAILED"
             print(f"{run.lesson}: {state}, {run.seconds:.1f} s", flush=True)

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Every test, then every lesson. A part that fails does not keep the others from
-# running; the exit code says in the end whether all of them passed.
+# Every test, then every lesson once, unsolved. A part that fails does not keep the
+# others from running; the exit code says in the end whether all of them passed.
 set -u
 cd "$(dirname "$0")/.."
 
@@ -26,5 +26,5 @@ part "layout" "$python" -m ruff format --check .
 part "types" "$python" -m mypy
 part "unit tests" "$python" -m pytest -q -n 2 --dist loadfile
 printf '\n== lessons\n'
-exec "$python" tools/run_lessons.py \
+exec "$python" -m tools.run_lessons \
     --passed-before "$passed" --failed-before "$failed"

@@ -1,6 +1,6 @@
 """The runner of the lessons: budget, table, and what it does with a hanging one."""
 
-import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,14 +10,9 @@ import psutil
 import pytest
 
 from conftest import ROOT
-
-specification = importlib.util.spec_from_file_location(
-    "run_lessons", ROOT / "tools/run_lessons.py"
-)
-assert specification is not None and specification.loader is not None
-lessons = importlib.util.module_from_spec(specification)
-sys.modules["run_lessons"] = lessons
-specification.loader.exec_module(lessons)
+from course_utils.check import memory
+from tools import run_lessons as lessons
+from tools.lessons import judged
 
 
 def run(seconds=10.0, gigabytes=0.5, ok=True, stopped=False, lesson="01_name"):
@@ -102,13 +97,14 @@ def test_the_peak_counts_what_a_child_process_used():
     inner = "x = bytearray(400_000_000)"
     outer = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {inner!r}])"
     measure = (
-        "import sys, run_lessons as lessons\n"
+        "import sys\n"
+        "from tools import run_lessons as lessons\n"
         f"done = lessons.run_command([sys.executable, '-c', {outer!r}], cap=60.0)\n"
         "print(done.code, done.stopped, done.gigabytes)"
     )
     said = subprocess.run(
         [sys.executable, "-c", measure],
-        cwd=ROOT / "tools",
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
@@ -117,21 +113,102 @@ def test_the_peak_counts_what_a_child_process_used():
     assert 0.4 <= float(said[2]) < 0.5
 
 
-def notebook(path: Path, *sources: str) -> Path:
-    """Write a notebook with code cells."""
-    book = nbformat.v4.new_notebook()
-    book.cells = [nbformat.v4.new_code_cell(source) for source in sources]
+# --- what makes a lesson fail: each fact is broken once ------------------------------
+
+
+def code(source, *outputs, tags=(), **nbgrader):
+    """A cell as an instructor stores it, run, with its outputs."""
+    cell = nbformat.v4.new_code_cell(source, execution_count=1, outputs=list(outputs))
+    cell.metadata.update({"tags": list(tags)} if tags else {})
+    cell.metadata.update({"nbgrader": nbgrader} if nbgrader else {})
+    return cell
+
+
+def printed(text):
+    return nbformat.v4.new_output("stream", name="stdout", text=text)
+
+
+def valued(text):
+    return nbformat.v4.new_output("execute_result", {"text/plain": text})
+
+
+CHECKED = ["nbval-check-output"]
+CHECK = 'squared_error = check(squared_error)\npoints("squared_error")'
+SOLVED = (
+    "def squared_error(x, x_hat):\n"
+    "    ### BEGIN SOLUTION\n"
+    "    return ((x - x_hat) ** 2).sum(1).mean()\n"
+    "    ### END SOLUTION"
+)
+USED = "print(float(squared_error(torch.ones(3, 2), torch.zeros(3, 2))))"
+TOLD = 'print("points of this lesson:", points("squared_error"), "of", 5)'
+SOUND = [
+    code("import sys\nimport torch\nfrom course_utils.check import check, points"),
+    code(SOLVED, solution=True),
+    code(CHECK, valued("5.0"), grade=True),
+    code(USED, printed("2.0\n"), tags=CHECKED),
+    code("print(torch.rand(1))", printed("tensor([0.5])\n")),  # not compared
+    code(TOLD, printed("points of this lesson: 5.0 of 5\n"), tags=CHECKED),
+]
+BROKEN = {
+    6: code("print(3)", printed("2\n"), tags=CHECKED),
+    7: code("assert False, 'no such luck'"),
+    8: code("print('a warning', file=sys.stderr)"),
+    9: code("5.0", valued("5.0"), grade=True),
+    10: code("None", valued("0.0"), grade=True),
+    11: code("check(lambda x, x_hat: x.sum(), name='squared_error');"),
+}
+SAID = {
+    6: "Cell outputs differ",
+    7: "Cell execution caused an exception",
+    8: "it wrote to stderr: 'a warning'",
+    9: "it gave 5.0 points, not 0.0",
+    10: "it gave None points, not 0.0",
+    11: ".progress.json was written by this cell or one above it",
+}
+
+
+def written(path, cells):
+    book = nbformat.v4.new_notebook(cells=cells)
     book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
     nbformat.write(book, path)
     return path
 
 
-def test_a_lesson_that_raises_fails_and_its_other_cells_count(tmp_path):
-    path = notebook(tmp_path / "02_bad.ipynb", "1 + 1", "assert False, 'no such luck'")
-    bad = lessons.run_lesson(path, threads=1, cap=100.0)
+def test_each_way_to_break_a_lesson_fails_in_its_cell_and_the_others_pass(tmp_path):
+    path = written(tmp_path / "02_bad.ipynb", [*SOUND, *BROKEN.values()])
+    bad = lessons.run_lesson(path, threads=1, cap=300.0)
+    said = {
+        int(n): what for n, what in re.findall(r"^Cell (\d+): (.*)$", bad.output, re.M)
+    }
+    assert said == SAID, bad.output
     assert not bad.ok and not bad.stopped
-    assert bad.cells == 1
+    assert bad.cells == len(SOUND)
     assert "no such luck" in bad.output
+
+
+def test_a_solved_lesson_must_give_the_points_that_it_stores(tmp_path):
+    scores = [code("5.0", valued("5.0"), grade=True)]
+    scores += [code("4.0", valued("5.0"), grade=True)]
+    path = written(tmp_path / "02_solved.ipynb", scores)
+    solved = lessons.run_lesson(path, threads=1, cap=300.0, solved=True)
+    assert "Cell 1: it gave 4.0 points, not 5.0" in solved.output
+    assert solved.cells == 1
+
+
+def test_the_judged_copy_is_unsolved_and_keeps_only_what_judges(tmp_path):
+    book = nbformat.v4.new_notebook(cells=SOUND)
+    copied = judged.judged_copy(book)
+    assert "raise NotImplementedError()" in copied.cells[1].source
+    assert [len(cell.outputs) for cell in copied.cells] == [0, 0, 1, 1, 0, 1]
+    assert judged.score(copied.cells[2].outputs) == "0.0"
+    assert judged.score(book.cells[2].outputs) == "5.0", "the lesson stays as it is"
+    assert copied.cells[-1].outputs[0].text == "points of this lesson: 0.0 of 5\n"
+    assert "5.0 of 5" in book.cells[-1].outputs[0].text
+
+
+def test_the_judge_knows_the_files_of_a_workbook():
+    assert (judged.PROGRESS, judged.MANIFEST) == (memory.FILE, memory.MARK)
 
 
 @pytest.fixture
@@ -144,7 +221,7 @@ def course(tmp_path, monkeypatch):
         monkeypatch.setattr(lessons, "find_lessons", lambda wanted: paths)
         monkeypatch.setattr(lessons, "measured_slowness", lambda jobs, threads: 1.0)
         monkeypatch.setattr(
-            lessons, "run_lesson", lambda path, threads, cap: by_name[path.stem]
+            lessons, "run_lesson", lambda path, *_, **__: by_name[path.stem]
         )
         return lessons.main(list(arguments))
 
