@@ -1,21 +1,39 @@
-"""Train what is missing of the sweeps in data/sweeps: `make sweeps`."""
+"""Train what is missing of the sweeps in data/sweeps: `make sweeps`.
 
+``make sweeps WORKERS=4`` takes four processes of this machine, two by default;
+``SCHEDULER=tcp://host:8786 make sweeps`` takes the workers of a Dask scheduler.
+"""
+
+import contextlib
+import os
 import sys
+from collections.abc import Iterator
+
+import joblib
 
 from course_utils.experiments import few_labels
 from course_utils.experiments.sweeps import SWEEPS, Entry, run
 
 
-def main(workers: int) -> None:
-    for name, sweep in SWEEPS.items():
-        print(f"{name}: {len(sweep.runs())} runs; those on the disk are kept")
-        results = run(sweep, workers=workers, after_each=say)
-        seconds = sum(entry.seconds for entry in results.entries)
-        print(f"{name}: complete; {seconds:.0f} s of the processor in all")
-    few_labels.run_all(workers=workers)
-    print(
-        f"few labels: {len(few_labels.COUNTS) * len(few_labels.SEEDS)} runs, complete"
-    )
+def main(workers: int, scheduler: str) -> None:
+    with cluster(scheduler) if scheduler else contextlib.nullcontext(workers) as jobs:
+        for name, sweep in SWEEPS.items():
+            print(f"{name}: {len(sweep.runs())} runs; those on the disk are kept")
+            results = run(sweep, workers=jobs, after_each=say)
+            seconds = sum(entry.seconds for entry in results.entries)
+            print(f"{name}: complete; {seconds:.0f} s of the processor in all")
+        few_labels.run_all(workers=jobs)
+    count = len(few_labels.COUNTS) * len(few_labels.SEEDS)
+    print(f"few labels: {count} runs, complete")
+
+
+@contextlib.contextmanager
+def cluster(scheduler: str) -> Iterator[None]:
+    """Send what joblib runs to a Dask scheduler; its workers need this package."""
+    from dask.distributed import Client
+
+    with Client(scheduler), joblib.parallel_config(backend="dask"):
+        yield None  # workers: as many as the scheduler has
 
 
 def say(entry: Entry) -> None:
@@ -30,4 +48,5 @@ def say(entry: Entry) -> None:
 if __name__ == "__main__":
     if len(sys.argv) > 2 or not all(given.isdigit() for given in sys.argv[1:]):
         sys.exit("usage: make sweeps WORKERS=2")
-    main(int(sys.argv[1]) if len(sys.argv) == 2 else 2)
+    asked = int(sys.argv[1]) if len(sys.argv) == 2 else 2
+    main(asked, os.environ.get("SCHEDULER", ""))

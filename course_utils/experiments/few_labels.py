@@ -16,6 +16,7 @@ import torch
 
 from course_utils import training
 from course_utils.data import digits
+from course_utils.experiments.sweeps import alone
 from course_utils.files import ROOT, write_atomically
 from course_utils.models import mlp
 from course_utils.models.conditional import M2, balanced_labels, m2_loss, with_labels
@@ -100,20 +101,21 @@ def run(count: int, seed: int) -> dict[str, int]:
     ['logistic regression', 'nearest neighbour', 'network']
     """
     test = digits("test", values="binary")
-    named = train_m2(count, seed).log_q_y(test.x).argmax(1)
-    return {"M2": int((named == test.y).sum()), **rivals(count, seed)}
+    with alone():
+        named = train_m2(count, seed).log_q_y(test.x).argmax(1)
+        return {"M2": int((named == test.y).sum()), **rivals(count, seed)}
 
 
 def run_all(
     counts: Sequence[int] = COUNTS,
     seeds: Sequence[int] = SEEDS,
     place: Path = PLACE,
-    workers: int = 1,
+    workers: int | None = 1,
 ) -> None:
     """Run what ``place`` does not hold yet with these settings, and write it there.
 
-    Runs are joblib tasks: inside ``joblib.parallel_config("dask")`` the same call
-    spreads over a cluster.
+    Runs are joblib tasks, as those of `sweeps.run`: ``workers=None`` leaves them to
+    joblib's context, such as a Dask cluster.
     """
     from joblib import Parallel, delayed
 
@@ -151,8 +153,3 @@ def load(place: Path = PLACE) -> dict[str, torch.Tensor]:
         )
         for name in METHODS
     }
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    run_all()

@@ -249,7 +249,7 @@ def train(sweep: Sweep, loss: str, beta: float, seed: int) -> tuple[VAE, Entry]:
     if loss == "beta-TCVAE":
         objective = TCLoss(len(part), beta)
     began = time.process_time()
-    with _alone(), torch.random.fork_rng(devices=[]):
+    with alone(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = VAE(x.shape[1], sweep.K, sweep.hidden)
         training.fit(
@@ -328,7 +328,7 @@ def _measure(model: VAE, grid: Sprites, x: Tensor, run: Run, seconds: float) -> 
 
 
 @contextlib.contextmanager
-def _alone() -> Iterator[None]:
+def alone() -> Iterator[None]:
     """Stay on one thread of one process: the runs are what goes in parallel.
 
     torch's second thread only waits on networks as small as these, and scikit-learn's
@@ -466,14 +466,9 @@ def run(
 
     Notes
     -----
-    The work goes through ``joblib.Parallel``, so the same call runs on a Dask cluster.
-    Its workers need this package, but no disk in common (the course itself does not
-    need ``distributed``: install it where you want it)::
-
-        import dask.distributed, joblib
-        client = dask.distributed.Client("tcp://scheduler:8786")
-        with joblib.parallel_config(backend="dask"):
-            sweeps.run(sweep, workers=None)
+    The work goes through ``joblib.Parallel``, so the same call runs on a Dask cluster:
+    ``SCHEDULER=tcp://host:8786 make sweeps``. Its workers need this package, but no
+    disk in common.
 
     Start the workers with one thread each (``dask worker --nthreads 1``), and use no
     backend of threads: each run seeds torch's generator, which threads share.
