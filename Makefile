@@ -1,6 +1,6 @@
 # `make` alone lists what can be made. Written for GNU make 3.81 and newer.
 .DEFAULT_GOAL := help
-.PHONY: help lab test script notebooks workbook sweeps bench lint format lock clean setup
+.PHONY: help lab test test-long script notebooks workbook sweeps bench lint format lock clean setup
 
 SHELL := /bin/sh
 PY := .venv/bin/python
@@ -10,13 +10,16 @@ unexport PYTHONHOME PYTHONPATH
 
 help: ## list the targets
 	@echo 'make TARGET, where TARGET is one of'
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
 
 lab: setup workbook ## open the course in JupyterLab (PORT=8889, LAB_ARGS='...', PYTHON=...)
 	@tools/lab.sh
 
 test: setup ## run every test and every lesson
 	@tools/test.sh
+
+test-long: setup ## prove more, before a delivery (COURSE_SEEDS=100)
+	@tools/test.sh long
 
 script: setup ## write a lesson as a script to edit (LESSON=03)
 	@$(PY) -m tools.lessons to-script $(LESSON)
@@ -27,7 +30,7 @@ notebooks: setup ## take edited scripts back and execute the lessons (LESSON=03)
 workbook: setup ## make or refresh the learner's copies in workbook/
 	@$(PY) -m tools.lessons workbook
 
-sweeps: setup ## train what is missing of the sweeps that lessons load (WORKERS=2)
+sweeps: setup ## train what is missing of the long runs (WORKERS=2, or SCHEDULER=tcp://...)
 	@$(PY) tools/sweeps.py $(WORKERS)
 
 bench: setup ## time training against plain loops, on MNIST (5 minutes; BENCH_ARGS='...')
