@@ -26,7 +26,7 @@ from course_utils.objectives import bernoulli_log_prob, gaussian_kl
 
 TINY = Sweep(
     name="tiny", betas=(0.5, 4.0), seeds=(0, 1), size=8, shapes=("square", "heart"),
-    scales=2, positions=4, K=3, hidden=(16,), epochs=60, batch_size=16, lr=1e-2,
+    scales=2, positions=4, K=3, hidden=(16,), epochs=20, batch_size=16, lr=1e-2,
 )  # fmt: skip
 
 
@@ -161,6 +161,7 @@ def test_the_weights_are_those_that_were_measured(made):
     assert results.entry("beta-VAE", 4).scores["rate"] == pytest.approx(rate, abs=1e-4)
 
 
+@pytest.mark.long
 def test_several_processes_give_the_same(made, tmp_path):
     two = dataclasses.replace(TINY, seeds=(0,), losses=("beta-VAE",))
     for entry in run(two, workers=2, folder=tmp_path).entries:
@@ -223,7 +224,7 @@ def test_more_seeds_and_betas_train_only_what_is_new(copied, trained):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"epochs": 3}, "epochs is 60 there, 3 here"),
+        ({"epochs": 3}, "epochs is 20 there, 3 here"),
         ({"lr": 1e-3}, "lr is 0.01 there, 0.001 here"),
         ({"hidden": (9,)}, r"hidden is \[16\] there, \[9\] here"),
         ({"positions": 5}, "positions is 4 there, 5 here"),
@@ -325,6 +326,18 @@ def test_the_cache_is_whole_and_small(name):
     assert len(results.sweep.seeds) >= 5
 
 
+def test_the_cached_weights_give_the_cached_rate():
+    results = load("sprites")
+    grid = results.sweep.grid()
+    x = grid[grid.split("test")].x
+    for beta in results.sweep.betas:
+        with torch.no_grad():
+            mu, logvar = results.model("beta-VAE", beta).encode(x)
+        rate = gaussian_kl(mu, logvar).mean().item()
+        kept = results.entry("beta-VAE", beta).scores["rate"]
+        assert kept == pytest.approx(rate, abs=1e-2), beta
+
+
 # Training enlarges what machines round differently. Weights changed by a millionth at
 # the start moved this run's scores by a third of these at most.
 NEAR = {"distortion": 0.4, "rate": 0.2, "MIG": 0.05, "informativeness": 0.05}
@@ -338,6 +351,7 @@ def alike(one, other):
     return scores and max(apart) < NEAR_KL
 
 
+@pytest.mark.long
 def test_a_cached_entry_can_be_trained_again():
     results = load("sprites")
     wanted = results.entry("beta-VAE", 1.0, seed=0)

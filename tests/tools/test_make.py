@@ -350,7 +350,7 @@ def test_make_alone_lists_each_target_in_one_line(course):
     )
     assert done.returncode == 0, done.stderr
     assert not (course.folder / ".venv").exists()
-    listed = re.findall(r"^  (\w+) +\S.*$", done.stdout, flags=re.MULTILINE)
+    listed = re.findall(r"^  ([\w-]+) +\S.*$", done.stdout, flags=re.MULTILINE)
     phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert phony is not None
     targets = set(phony[1].split())
