@@ -62,7 +62,8 @@ def trained(monkeypatch):
 
 
 def test_the_scores_are_those_of_the_model():
-    model, entry = train(TINY, "beta-TCVAE", 0.5, seed=1)
+    longer = dataclasses.replace(TINY, epochs=60)  # until z says something
+    model, entry = train(longer, "beta-TCVAE", 0.5, seed=1)
     grid = TINY.grid()
     test = grid[grid.split("test")].x
     with torch.no_grad():
@@ -260,8 +261,7 @@ def test_a_damaged_entry_is_made_anew(copied, trained, ending, how):
         said["scores"]["MIG"] = 0.99
         path.write_text(json.dumps(said))
     else:
-        middle = content.index(b"tensor0") + 200
-        path.write_bytes(content[:middle] + b"\x01\x02" + content[middle + 2 :])
+        path.write_bytes(content[:-2] + b"\x01\x02")  # the last weight
     with pytest.raises(Damaged, match="make sweeps"):
         sweeps._results(TINY, folder).model("beta-VAE", 4.0)
     again = run(TINY, workers=1, folder=folder)
