@@ -10,12 +10,8 @@ from course_utils.exercises import all_exercises
 from course_utils.grading.grade import grade
 from tools.lessons.cells import parse, solution_lines, solved_function, squeezed
 from tools.lessons.normalise import dumps
-from tools.lessons.rules import (
-    RULES,
-    described_figures,
-    images_in_html,
-    links,
-)
+from tools.lessons.reading import images_in_html
+from tools.lessons.rules import RULES, described_figures, links
 from tools.lessons.workbook import leaks, learner_copy
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"

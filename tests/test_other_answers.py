@@ -13,12 +13,6 @@ ANSWERS = ROOT / "tests" / "exercises"
 PLACES = os.pathsep.join(map(str, (ROOT, ROOT / "tests", ANSWERS)))
 
 
-def answers_of(number):
-    """The module that holds the right answers of a lesson."""
-    names = (f"answers{number}", f"test_lesson{number}")
-    return next(name for name in names if (ANSWERS / f"{name}.py").exists())
-
-
 def answered(nb, module):
     """Put one other right answer in place of each solution."""
     for cell in nb.cells:
@@ -36,7 +30,7 @@ def answered(nb, module):
 @pytest.mark.parametrize("path", find_lessons([]), ids=lambda path: path.stem)
 def test_a_lesson_runs_to_its_end_on_other_right_answers(path, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", PLACES)
-    nb = answered(nbformat.read(path, as_version=4), answers_of(path.stem[:2]))
+    nb = answered(nbformat.read(path, as_version=4), f"answers{path.stem[:2]}")
     nbformat.write(nb, tmp_path / path.name)
     run = run_notebook(tmp_path / path.name, threads=1, cap=1200.0)
     assert run.ok, run.output

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, linalg
 
-from course_utils.grading.criteria import agrees, normal, rows_stand_alone
+from course_utils.grading.criteria import agrees, between, normal, rows_stand_alone
 from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial
@@ -15,15 +15,11 @@ from course_utils.metrics import images
 from course_utils.oracles import mixture2d, wiener
 
 WORDS = words_beside(__file__)
+F64 = torch.float64
 
 # The inputs are float64, but torch.eye(D) and torch.tensor(sigma) are float32 unless
 # one asks: right answers come with rounding of up to 1e-7.
 TOLERANCE = 1e-6
-
-
-def _between(generator: torch.Generator, low: float, high: float) -> float:
-    share = torch.rand((), generator=generator, dtype=torch.float64)
-    return low + (high - low) * float(share)
 
 
 def _covariance(generator: torch.Generator, D: int) -> Tensor:
@@ -39,7 +35,7 @@ def _covariance(generator: torch.Generator, D: int) -> Tensor:
 
 def _wiener_inputs(generator: torch.Generator) -> list[Arguments]:
     return [
-        (_covariance(generator, D), _between(generator, *sigma))
+        (_covariance(generator, D), between(generator, *sigma, F64))
         for D, sigma in ((5, (0.3, 0.8)), (8, (1.2, 2.0)))
     ]
 
@@ -112,7 +108,11 @@ def _psnr_inputs(generator: torch.Generator) -> list[Arguments]:
         scale = 0.02 + 0.2 * torch.rand(N, 1, generator=generator, dtype=torch.float64)
         return peak * x, peak * (x + scale * normal(generator, N, D)), peak
 
-    return [draw(4, 9, 1.0), draw(3, 7, 255.0), draw(6, 5, _between(generator, 3, 9))]
+    return [
+        draw(4, 9, 1.0),
+        draw(3, 7, 255.0),
+        draw(6, 5, between(generator, 3, 9, F64)),
+    ]
 
 
 def _ten_decibels(trial: Trial) -> None:
@@ -272,7 +272,11 @@ INPAINT_GAUSSIAN = declare(
 def _score_inputs(generator: torch.Generator) -> list[Arguments]:
     def draw(Q: int, N: int, D: int) -> Arguments:
         x = 1.5 * normal(generator, Q, D)
-        return x, normal(generator, N, D), _between(generator, 0.6, 1.4)
+        return (
+            x,
+            normal(generator, N, D),
+            between(generator, 0.6, 1.4, F64),
+        )
 
     return [draw(5, 11, 3), draw(7, 9, 4)]
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from course_utils.grading.criteria import between, normal, rows_stand_alone
+from course_utils.grading.criteria import between, normal, output, rows_stand_alone
 from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial
@@ -149,24 +149,13 @@ def _images(generator: torch.Generator) -> list[Arguments]:
     return drawn
 
 
-def _output(place: int, what: str, text: str, points: float) -> Criterion:
-    """Build the criterion that one of two outputs is right."""
-
-    def test(trial: Trial) -> None:
-        for arguments in trial.inputs():
-            got, want = trial.call(*arguments), trial.reference(*arguments)
-            trial.expect_close(got[place], want[place], what)
-
-    return Criterion(text, points, test)
-
-
 NEAREST_TWO = declare(
     WORDS["nearest_two"],
     nearest_two,
     _images,
     criteria=(
-        _output(0, "distance", "distance to the nearest reference", 1.0),
-        _output(1, "ratio", "ratio to the nearest reference of another class", 2.0),
+        output(0, "distance to the nearest reference", 1.0, "distance"),
+        output(1, "ratio to the nearest reference of another class", 2.0, "ratio"),
         rows_stand_alone(),
     ),
     steps={

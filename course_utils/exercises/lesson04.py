@@ -11,7 +11,7 @@ from torch import Tensor, logsumexp
 from torch.nn.functional import kl_div
 from torch.special import xlogy
 
-from course_utils.grading.criteria import agrees, normal
+from course_utils.grading.criteria import agrees, normal, output, uniform
 from course_utils.grading.declare import Steps, declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial
@@ -25,21 +25,6 @@ OVER_BATCH: Steps = {
     "summed_over_batch": lambda answer: answer.sum().expand(len(answer)),
     "mean_over_batch": lambda answer: answer.mean().expand(len(answer)),
 }
-
-
-def _uniform(generator: torch.Generator, *shape: int) -> Tensor:
-    return torch.rand(*shape, generator=generator, dtype=torch.float64)
-
-
-def _output(place: int, what: str, text: str, points: float) -> Criterion:
-    """Build the criterion that one of two outputs is right."""
-
-    def test(trial: Trial) -> None:
-        for arguments in trial.inputs()[:2]:
-            got, want = trial.call(*arguments), trial.reference(*arguments)
-            trial.expect_close(got[place], want[place], what)
-
-    return Criterion(text, points, test)
 
 
 def _zero_for(same: Callable[..., Arguments], of: str) -> Callable[[Trial], None]:
@@ -80,7 +65,7 @@ def kl_discrete(p: Tensor, q: Tensor) -> Tensor:
 
 def _rows(generator: torch.Generator, count: int, size: int) -> Tensor:
     """Distributions in rows, with no probability near 0."""
-    weights = _uniform(generator, count, size) + 0.05
+    weights = uniform(generator, count, size) + 0.05
     return weights / weights.sum(1, keepdim=True)
 
 
@@ -227,7 +212,7 @@ def _zero_for_equal_gaussians(trial: Trial) -> None:
 def _no_unit(trial: Trial) -> None:
     for mu_q, logvar_q, mu_p, logvar_p in trial.inputs():
         K = mu_q.shape[1]
-        scale = 0.3 + 3 * _uniform(trial.generator, K)
+        scale = 0.3 + 3 * uniform(trial.generator, K)
         shift = 3 * normal(trial.generator, K)
         more = 2 * scale.log()
         before = trial.call(mu_q, logvar_q, mu_p, logvar_p)
@@ -358,7 +343,7 @@ MONTE_CARLO_KL = declare(
     monte_carlo_kl,
     _log_densities,
     criteria=(
-        _output(0, "the estimate", "the estimate is right, negative or not", 2.0),
+        output(0, "the estimate is right, negative or not", 2.0, "the estimate", 2),
         Criterion("the standard error is right", 2.0, _error_is_right),
         Criterion("16 times the draws, a quarter of the error", 1.0, _shrinks),
     ),
@@ -519,8 +504,12 @@ IMPORTANCE_ESTIMATE = declare(
     importance_estimate,
     lambda generator: _near_one(generator) + _far_below(generator),
     criteria=(
-        _output(0, "log of the mean weight", "the estimate of log p(x) is right", 3.0),
-        _output(1, "effective sample size", "the effective sample size is right", 2.0),
+        output(
+            0, "the estimate of log p(x) is right", 3.0, "log of the mean weight", 2
+        ),
+        output(
+            1, "the effective sample size is right", 2.0, "effective sample size", 2
+        ),
         agrees("both are right where p(x) is exp(−900) or less", 1.0, _far_below),
     ),
     steps={

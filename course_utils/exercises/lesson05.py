@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
-from course_utils.grading.criteria import agrees, normal
+from course_utils.grading.criteria import agrees, between, normal, output
 from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial
@@ -22,11 +22,7 @@ LOG_2PI = math.log(2 * math.pi)
 LITTLE_AND_MUCH_NOISE = ((0.5, 0.75), (1.35, 1.8))  # σ, σ² and 1 differ in both
 Pair = tuple[Tensor, Tensor]
 WORDS = words_beside(__file__)
-
-
-def _between(generator: torch.Generator, low: float, high: float) -> float:
-    share = float(torch.rand((), generator=generator, dtype=torch.float64))
-    return low + (high - low) * share
+F64 = torch.float64
 
 
 def _world(
@@ -36,7 +32,7 @@ def _world(
     batch, D, K = sizes
     W = 0.8 * normal(generator, D, K)
     b = 1.5 + normal(generator, D)
-    noise = _between(generator, *sigma)
+    noise = between(generator, *sigma, F64)
     signal = b + 0.4 + normal(generator, batch, K) @ W.T
     return signal + noise * normal(generator, batch, D), W, b, noise
 
@@ -45,17 +41,6 @@ def _worlds(generator: torch.Generator) -> list[Arguments]:
     sizes = ((7, 5, 3), (5, 9, 4))  # batch, data, latent: all different
     pairs = zip(sizes, LITTLE_AND_MUCH_NOISE, strict=True)
     return [_world(generator, size, sigma) for size, sigma in pairs]
-
-
-def _output(place: int, what: str, text: str, points: float) -> Criterion:
-    """Build the criterion that one of two outputs is right."""
-
-    def test(trial: Trial) -> None:
-        for arguments in trial.inputs():
-            got, want = trial.call(*arguments), trial.reference(*arguments)
-            trial.expect_close(got[place], want[place], what)
-
-    return Criterion(text, points, test)
 
 
 def _rows_alone(*batched: int) -> Criterion:
@@ -129,8 +114,8 @@ GAUSSIAN_POSTERIOR = declare(
     _posterior,
     _worlds,
     criteria=(
-        _output(0, "mean", "the mean is right", 1.5),
-        _output(1, "covariance", "the covariance is right", 1.5),
+        output(0, "the mean is right", 1.5, "mean"),
+        output(1, "the covariance is right", 1.5, "covariance"),
         Criterion("mean and covariance are those of the peak", 1.0, _mode_condition),
         _rows_alone(0),
     ),
@@ -304,8 +289,8 @@ ELBO_TERMS = declare(
     _terms,
     _bounds,
     criteria=(
-        _output(0, "distortion", "the distortion is right", 2.0),
-        _output(1, "rate", "the rate is right", 1.0),
+        output(0, "the distortion is right", 2.0, "distortion"),
+        output(1, "the rate is right", 1.0, "rate"),
         Criterion("log p(x) = −distortion − rate + gap", 1.0, _identity_holds),
         _rows_alone(0, 4, 5),
     ),
@@ -407,7 +392,7 @@ def _em_worlds(generator: torch.Generator) -> list[Arguments]:
     for size, sigma in zip(sizes, LITTLE_AND_MUCH_NOISE, strict=True):
         x, _, b, _ = _world(generator, size, (0.6, 1.2))
         W = 0.8 * normal(generator, *size[1:])
-        drawn.append((x, W, b, _between(generator, *sigma)))
+        drawn.append((x, W, b, between(generator, *sigma, F64)))
     return drawn
 
 
@@ -437,8 +422,8 @@ EM_STEP = declare(
     em_step,
     _em_worlds,
     criteria=(
-        _output(0, "W", "the new W is right", 1.5),
-        _output(1, "sigma", "the new sigma is right", 1.5),
+        output(0, "the new W is right", 1.5, "W"),
+        output(1, "the new sigma is right", 1.5, "sigma"),
         Criterion(
             "the average log p(x) rises as far as it should", 1.0, _log_density_rises
         ),

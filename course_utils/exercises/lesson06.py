@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Normal
 from torch.nn.functional import relu, softplus
 
-from course_utils.grading.criteria import agrees, normal
+from course_utils.grading.criteria import agrees, normal, output
 from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial, copied
@@ -24,17 +24,6 @@ def _logvar(generator: torch.Generator, batch: int, K: int) -> Tensor:
     size = 0.4 + 1.2 * torch.rand(batch, K, generator=generator, dtype=torch.float64)
     odd = torch.arange(batch * K).reshape(batch, K) % 2
     return size * (1 - 2 * odd)
-
-
-def _part(place: int, what: str, points: float) -> Criterion:
-    """Build the criterion that one of two outputs is right."""
-
-    def test(trial: Trial) -> None:
-        for arguments in trial.inputs():
-            got, want = trial.call(*arguments), trial.reference(*arguments)
-            trial.expect_close(got[place], want[place], what)
-
-    return Criterion(what, points, test)
 
 
 def _each_example_alone(dims: tuple[int, ...], out_dim: int) -> Criterion:
@@ -148,8 +137,8 @@ SCORE_GRADIENT = declare(
     score_gradient,
     _samples,
     criteria=(
-        _part(0, "the gradient for mu", 2.0),
-        _part(1, "the gradient for logvar", 2.0),
+        output(0, "the gradient for mu", 2.0),
+        output(1, "the gradient for logvar", 2.0),
         Criterion(
             "f = 1 and symmetric samples give no gradient for mu", 1.0, _constant_f
         ),

@@ -10,7 +10,13 @@ from torch.nn import functional
 from torch.special import ndtri
 
 from course_utils import objectives, plots
-from course_utils.grading.criteria import agrees, between, normal, rows_stand_alone
+from course_utils.grading.criteria import (
+    agrees,
+    between,
+    normal,
+    output,
+    rows_stand_alone,
+)
 from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial
@@ -57,22 +63,13 @@ def negative_elbo(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair
     return distortion, objectives.gaussian_kl(mu, logvar)
 
 
-def _part(place: int, text: str, points: float) -> Criterion:
-    def test(trial: Trial) -> None:
-        for arguments in trial.inputs():
-            got, want = trial.call(*arguments), trial.reference(*arguments)
-            trial.expect_close(got[place], want[place], text)
-
-    return Criterion(text, points, test)
-
-
 NEGATIVE_ELBO = declare(
     WORDS["negative_elbo"],
     negative_elbo,
     _passes,
     criteria=(
-        _part(0, "distortion", 2.0),
-        _part(1, "rate", 2.0),
+        output(0, "distortion", 2.0),
+        output(1, "rate", 2.0),
         _own_row(1.0, batched=(0, 1, 2, 3)),
     ),
     steps={

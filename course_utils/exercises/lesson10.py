@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.special import xlogy
 
-from course_utils.grading.criteria import agrees, normal
+from course_utils.grading.criteria import agrees, normal, uniform
 from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial
@@ -23,16 +23,12 @@ from course_utils.metrics.disentanglement import (
 WORDS = words_beside(__file__)
 
 
-def _uniform(generator: torch.Generator, *shape: int) -> Tensor:
-    return torch.rand(*shape, generator=generator, dtype=torch.float64)
-
-
 # --- mutual_information -------------------------------------------------------------
 
 
 def _tables(generator: torch.Generator) -> list[Arguments]:
     """Probabilities without a zero, and counts with some; A is never B."""
-    full = _uniform(generator, 3, 5) + 0.05
+    full = uniform(generator, 3, 5) + 0.05
     full[0, 0] += 2
     counts = torch.randint(1, 20, (6, 4), generator=generator).double()
     counts[1, 2] = counts[5, 0] = counts[3, 3] = 0
@@ -115,8 +111,8 @@ def _informations(generator: torch.Generator) -> list[Arguments]:
     """More units than factors, and fewer; entropies all different."""
     drawn: list[Arguments] = []
     for units, factors in ((5, 3), (4, 6)):
-        entropy = 0.8 + 3 * _uniform(generator, factors)
-        information = entropy * (0.05 + 0.9 * _uniform(generator, units, factors))
+        entropy = 0.8 + 3 * uniform(generator, factors)
+        information = entropy * (0.05 + 0.9 * uniform(generator, units, factors))
         drawn.append((information, entropy))
     return drawn
 
@@ -203,8 +199,8 @@ def _importances(generator: torch.Generator) -> list[Arguments]:
     """Units of very different weight; in the second table one matters for nothing."""
     drawn: list[Arguments] = []
     for units, factors in ((5, 3), (4, 6)):
-        weight = 0.2 + 3 * _uniform(generator, units, 1)
-        table = weight * _uniform(generator, units, factors) ** 3 + 0.01
+        weight = 0.2 + 3 * uniform(generator, units, 1)
+        table = weight * uniform(generator, units, factors) ** 3 + 0.01
         drawn.append((table,))
     drawn[1][0][2] = 0
     return drawn
@@ -224,7 +220,7 @@ def _idle_unit(trial: Trial) -> None:
 def _ends_of_the_scale(trial: Trial) -> None:
     generator = trial.generator
     for units, factors in ((5, 3), (4, 6)):
-        weight = 0.5 + _uniform(generator, units)
+        weight = 0.5 + uniform(generator, units)
         one = torch.zeros(units, factors, dtype=torch.float64)
         mine = torch.randint(factors, (units,), generator=generator)
         one[torch.arange(units), mine] = weight
@@ -292,7 +288,7 @@ def _models(generator: torch.Generator) -> list[Arguments]:
     drawn: list[Arguments] = []
     for N, D, K in ((5, 7, 3), (6, 9, 4)):
         root = 0.4 * normal(generator, K, K)
-        covariance = root @ root.T + torch.diag(0.2 + _uniform(generator, K))
+        covariance = root @ root.T + torch.diag(0.2 + uniform(generator, K))
         W, mean = normal(generator, D, K), normal(generator, N, K)
         drawn.append((W, mean, covariance, random_rotation(K, generator)))
     return drawn

@@ -18,9 +18,20 @@ def normal(generator: torch.Generator, *shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
-def between(generator: torch.Generator, low: float, high: float) -> float:
+def uniform(generator: torch.Generator, *shape: int) -> torch.Tensor:
+    """Draw float64 numbers evenly from [0, 1), for the inputs of a check."""
+    return torch.rand(*shape, generator=generator, dtype=torch.float64)
+
+
+def between(
+    generator: torch.Generator,
+    low: float,
+    high: float,
+    dtype: torch.dtype = torch.float32,
+) -> float:
     """Draw one number evenly between two others, for the inputs of a check."""
-    return low + (high - low) * float(torch.rand((), generator=generator))
+    share = torch.rand((), generator=generator, dtype=dtype)
+    return low + (high - low) * float(share)
 
 
 def agrees(
@@ -36,6 +47,31 @@ def agrees(
             got = trial.exercise.fingerprint(arguments, trial.call(*arguments))
             want = trial.exercise.fingerprint(arguments, trial.reference(*arguments))
             trial.expect_close(got, want)
+
+    return Criterion(text, points, test)
+
+
+def output(
+    place: int, text: str, points: float = 1.0, what: str = "", draws: int | None = None
+) -> Criterion:
+    """Build the criterion that one of several outputs is right.
+
+    Parameters
+    ----------
+    place
+        Which output, from 0.
+    text, points
+        As in `Criterion`.
+    what
+        The output's name in a message; ``text`` where there is none.
+    draws
+        How many of the inputs are tried; all by default.
+    """
+
+    def test(trial: Trial) -> None:
+        for arguments in trial.inputs()[:draws]:
+            got, want = trial.call(*arguments), trial.reference(*arguments)
+            trial.expect_close(got[place], want[place], what or text)
 
     return Criterion(text, points, test)
 
