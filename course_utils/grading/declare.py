@@ -48,22 +48,45 @@ class Words(NamedTuple):
 
 
 def words_beside(module: str) -> dict[str, Words]:
-    """Read the words of a lesson's exercises, by name, from beside its ``__file__``."""
-    text = Path(module).with_suffix(".md").read_text(encoding="utf-8")
-    return {
-        name: Words(
-            name,
-            title,
-            returns,
-            tuple(_joined(hint) for hint in HINT.findall(rest)),
-            {
-                pattern: _joined(said)
-                for patterns, said in DIAGNOSIS.findall(rest)
-                for pattern in re.findall("`(.+?)`", patterns)
-            },
-        )
-        for name, title, returns, rest in SECTION.findall(text)
-    }
+    """Read the words of a lesson's exercises, by name, from beside its ``__file__``.
+
+    Raises
+    ------
+    ValueError
+        If a line of an exercise is none of title, return, hint or diagnosis, or an
+        exercise or a diagnosis stands twice: it would be lost.
+    """
+    path = Path(module).with_suffix(".md")
+    text = path.read_text(encoding="utf-8")
+    found: dict[str, Words] = {}
+    for section in re.split(r"^(?=## )", text, flags=re.MULTILINE)[1:]:
+        match = SECTION.fullmatch(section)
+        if match is None:
+            name = section.splitlines()[0].removeprefix("## ")
+            raise ValueError(
+                f"{path.name}, {name}: expected the name, a blank line, the title, "
+                "'→' and what is returned"
+            )
+        words = _words(*match.groups(), where=f"{path.name}, {match[1]}")
+        if words.name in found:
+            raise ValueError(f"{path.name}: {words.name} stands twice")
+        found[words.name] = words
+    return found
+
+
+def _words(name: str, title: str, returns: str, rest: str, where: str) -> Words:
+    left = DIAGNOSIS.sub("", HINT.sub("", rest)).strip()
+    if left:
+        line = left.splitlines()[0]
+        raise ValueError(f"{where}: {line!r} is neither a hint nor a diagnosis")
+    diagnoses: dict[str, str] = {}
+    for patterns, said in DIAGNOSIS.findall(rest):
+        for pattern in re.findall("`(.+?)`", patterns):
+            if pattern in diagnoses:
+                raise ValueError(f"{where}: {pattern} has two diagnoses")
+            diagnoses[pattern] = _joined(said)
+    hints = tuple(_joined(hint) for hint in HINT.findall(rest))
+    return Words(name, title, returns, hints, diagnoses)
 
 
 def _joined(text: str) -> str:
@@ -88,14 +111,26 @@ def instead(**steps: Step) -> dict[str, Step]:
 def evaluate(
     name: str, arguments: Mapping[str, Any], steps: Steps, changed: Steps
 ) -> Any:
-    """Work out one step, and what it asks for, with some steps changed."""
+    """Work out one step, and what it asks for, with some steps changed.
+
+    Raises
+    ------
+    ValueError
+        If a step needs its own value, through others.
+    KeyError
+        If a step asks for what is neither a step nor an argument.
+    """
     known: dict[tuple[str, bool], Any] = {}
+    begun: set[tuple[str, bool]] = set()
 
     def value(name: str, right: bool = False) -> Any:
         step = steps.get(name) if right or name not in changed else changed[name]
         if step is None:
             return arguments[name]
         if (name, right) not in known:
+            if (name, right) in begun:
+                raise ValueError(f"the step {name!r} needs its own value")
+            begun.add((name, right))
             asked = {other: value(other, right=other == name) for other in _asks(step)}
             known[name, right] = step(**asked)
         return known[name, right]
