@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 import re
+from pathlib import Path
 
 import pytest
 
@@ -41,11 +42,12 @@ def test_each_is_found_by_its_name():
             assert find(exercise.name) is exercise
 
 
-def test_a_module_that_is_no_lesson_is_passed_over():
-    others = {module.name for module in pkgutil.iter_modules(
-        course_utils.exercises.__path__)} - set(MODULES)  # fmt: skip
-    assert "base" in others
-    assert not {"base"} & set(all_exercises())
+def test_the_room_holds_lessons_alone_each_with_its_page():
+    folder = Path(course_utils.exercises.__file__).parent
+    names = {path.name for path in folder.iterdir() if path.is_file()}
+    pages = {f"lesson{number}.md" for number in all_exercises()}
+    modules = {f"lesson{number}.py" for number in all_exercises()}
+    assert names == {"__init__.py", *pages, *modules}
 
 
 @pytest.mark.parametrize(
