@@ -22,8 +22,8 @@ import torch
 from numpy.lib import format as npy
 from torch import Tensor
 
+from course_utils.data.factors import FactorGrid, archive_levels
 from course_utils.data.mnist import VARIABLE, cache_folder
-from course_utils.data.sprites import FactorGrid, archive_levels
 
 FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 SIZE = 64

@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 
 from course_utils import training
-from course_utils.data.sprites import FACTORS, Sprites
+from course_utils.data.factors import FACTORS
+from course_utils.data.sprites import Sprites
 from course_utils.files import ROOT, write_atomically
 from course_utils.metrics import disentanglement
 from course_utils.models import VAE, elbo_loss
