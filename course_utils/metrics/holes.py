@@ -9,20 +9,26 @@ Two verdicts on an image, both from distances to the training images:
 An image is *off* when it is far or between. The two limits are quantiles of held-out
 real images, so that real images are called off at a rate that one chooses.
 
-Beside the verdicts stands what a fair comparison of codes needs: whitening, the cycle
-error and straight paths.
+Codes on one scale (`course_utils.metrics.whitening`) and draws
+(`course_utils.metrics.draws`) are what it is used with; they have their names here too.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from course_utils.arguments import matrix
+from course_utils.metrics.draws import mixture_draws, mixture_gain, random_pairs
+from course_utils.metrics.whitening import (
+    Whitening,
+    cycle_error,
+    straight_path,
+    whiten,
+)
 
 __all__ = [
     "HoleMeter",
@@ -37,9 +43,6 @@ __all__ = [
 ]
 
 ROWS_AT_ONCE = 4096  # keeps the table of distances small
-
-
-# --- verdicts on images -------------------------------------------------------------
 
 
 def nearest_two(x: Tensor, reference: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -201,271 +204,3 @@ class HoleMeter:
         """
         nearest = torch.cdist(x, images).min(1).values
         return (nearest <= self.distance_limit).double().mean().item()
-
-
-# --- codes on one scale -------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Whitening:
-    """An invertible affine map after which codes have mean 0 and covariance I.
-
-    Directions along which the codes do not vary have no scale to divide by; they are
-    left out, and ``active`` says how many remain.
-
-    Attributes
-    ----------
-    mean : Tensor, (K,)
-    axes : Tensor, (K, A)
-        Orthonormal columns: the principal axes of the codes that vary.
-    scale : Tensor, (A,)
-        Standard deviation of the codes along each axis.
-
-    Examples
-    --------
-    >>> codes = torch.tensor([[0.0, 1.0], [2.0, 1.0], [4.0, 1.0]])
-    >>> whitening = Whitening.fit(codes)
-    >>> whitening.active
-    1
-    >>> whitening.colour(whitening.whiten(codes)).round().tolist() == codes.tolist()
-    True
-    """
-
-    mean: Tensor
-    axes: Tensor
-    scale: Tensor
-
-    @classmethod
-    def fit(cls, codes: Tensor, least: float = 1e-4) -> Whitening:
-        """Fit to codes, keeping axes whose sd is above ``least`` times the largest.
-
-        Parameters
-        ----------
-        codes : Tensor, (N, K)
-            At least two rows that differ.
-        least : float
-            Share of the largest standard deviation below which an axis is inactive.
-
-        Raises
-        ------
-        ValueError
-            If the shape is wrong, or the codes do not vary at all.
-        """
-        codes = matrix("codes", codes, "(N, K)")
-        mean = codes.mean(dim=0)
-        _, sizes, axes = torch.linalg.svd(codes - mean, full_matrices=False)
-        scale = sizes / math.sqrt(codes.shape[0])
-        if codes.shape[0] < 2 or not scale[0] > 1e-12 * (1 + mean.abs().max()):
-            raise ValueError("codes must vary: expected at least two different rows")
-        active = scale > least * scale[0]
-        return cls(mean, axes[active].T, scale[active])
-
-    @property
-    def active(self) -> int:
-        """Number of directions along which the codes vary."""
-        return self.scale.shape[0]
-
-    def whiten(self, z: Tensor) -> Tensor:
-        """Codes (N, K) to whitened codes (N, A)."""
-        return (z - self.mean) @ self.axes / self.scale
-
-    def colour(self, eps: Tensor) -> Tensor:
-        """Whitened codes (N, A) to codes (N, K); N(0, I) gets the codes' moments."""
-        return self.mean + (eps * self.scale) @ self.axes.T
-
-
-def whiten(codes: Tensor) -> Tensor:
-    """Whiten codes by their own mean and covariance (dividing by N).
-
-    Parameters
-    ----------
-    codes : Tensor, (N, K)
-        Covariance of full rank, N > K.
-
-    Returns
-    -------
-    Tensor, (N, K)
-        Mean 0, covariance I; an affine function of the codes, unique up to rotation.
-
-    Raises
-    ------
-    ValueError
-        If the covariance is not of full rank.
-
-    Examples
-    --------
-    >>> w = whiten(torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 5.0], [0.0, -5.0]]))
-    >>> torch.allclose(w.T @ w / 4, torch.eye(2))
-    True
-    """
-    whitening = Whitening.fit(codes)
-    if whitening.active < codes.shape[1]:
-        raise ValueError(
-            f"codes must vary in all {codes.shape[1]} directions, got "
-            f"{whitening.active}"
-        )
-    return whitening.whiten(codes)
-
-
-def cycle_error(z: Tensor, z_cycled: Tensor) -> Tensor:
-    """Root mean squared difference per unit between codes and their cycled versions.
-
-    Pass both *whitened*, with inactive directions left out: then 1 is the distance
-    that a unit's own standard deviation stands for, whatever the model or K.
-
-    Parameters
-    ----------
-    z : Tensor, (N, K)
-        Codes.
-    z_cycled : Tensor, (N, K)
-        The same codes after decoding and encoding, f(g(z)).
-
-    Returns
-    -------
-    Tensor, (N,)
-        One error per code, in standard deviations of the codes.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ.
-
-    Examples
-    --------
-    >>> cycle_error(torch.zeros(1, 2), torch.tensor([[1.0, 1.0]])).item()
-    1.0
-    """
-    z, z_cycled = matrix("z", z, "(N, K)"), matrix("z_cycled", z_cycled, "(N, K)")
-    if z.shape != z_cycled.shape:
-        raise ValueError(
-            f"z and z_cycled must have one shape, got {tuple(z.shape)} and "
-            f"{tuple(z_cycled.shape)}"
-        )
-    return (z - z_cycled).square().mean(dim=1).sqrt()
-
-
-def straight_path(start: Tensor, end: Tensor, steps: int) -> Tensor:
-    """Points at equal distances on the straight line from ``start`` to ``end``.
-
-    Parameters
-    ----------
-    start, end : Tensor, (N, K)
-        Ends of N paths; both are on the path.
-    steps : int
-        Number of points, at least 2.
-
-    Returns
-    -------
-    Tensor, (steps, N, K)
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ or ``steps`` is below 2.
-
-    Examples
-    --------
-    >>> straight_path(torch.tensor([[0.0]]), torch.tensor([[4.0]]), 3).flatten()
-    tensor([0., 2., 4.])
-    """
-    if start.shape != end.shape:
-        raise ValueError(
-            f"start and end must have one shape, got {tuple(start.shape)} and "
-            f"{tuple(end.shape)}"
-        )
-    if steps < 2:
-        raise ValueError(f"steps must be at least 2, got {steps}")
-    t = torch.linspace(0, 1, steps, dtype=start.dtype)
-    t = t.reshape(-1, *[1] * start.ndim)
-    return (1 - t) * start + t * end
-
-
-# --- draws --------------------------------------------------------------------------
-
-
-def random_pairs(
-    labels: Tensor, same: bool, count: int, seed: int, drawn: int
-) -> tuple[Tensor, Tensor]:
-    """Draw pairs of different examples, all of one class or all of two.
-
-    Parameters
-    ----------
-    labels : Tensor, (N,)
-    same : bool
-        Whether the two of a pair are of one class.
-    count : int
-        How many pairs are kept: the first that fit.
-    seed : int
-    drawn : int
-        How many pairs are drawn to choose from.
-
-    Returns
-    -------
-    i, j : Tensor, (count,)
-        Places of the examples.
-
-    Raises
-    ------
-    ValueError
-        If fewer than ``count`` of the drawn pairs fit.
-
-    Examples
-    --------
-    >>> i, j = random_pairs(torch.tensor([0, 0, 1, 1]), True, count=2, seed=0, drawn=50)
-    >>> (i // 2 == j // 2).all().item()
-    True
-    """
-    generator = torch.Generator().manual_seed(seed)
-    i, j = torch.randint(len(labels), (2, drawn), generator=generator)
-    fits = ((labels[i] == labels[j]) == same) & (i != j)
-    if int(fits.sum()) < count:
-        raise ValueError(
-            f"{int(fits.sum())} of {drawn} pairs fit; expected at least {count}: draw "
-            "more"
-        )
-    return i[fits][:count], j[fits][:count]
-
-
-def mixture_draws(mixture: Any, count: int, generator: torch.Generator) -> Tensor:
-    """Draw from scikit-learn's fitted Gaussian mixture, in random order.
-
-    Its own draws come sorted by component, from its own ``random_state``.
-
-    Parameters
-    ----------
-    mixture : sklearn.mixture.GaussianMixture
-        Fitted to codes (N, K).
-    count : int
-    generator : torch.Generator
-        Where the order comes from.
-
-    Returns
-    -------
-    Tensor, (count, K)
-        float32.
-    """
-    drawn, _ = mixture.sample(count)
-    order = torch.randperm(count, generator=generator)
-    return torch.tensor(drawn, dtype=torch.float32)[order]
-
-
-def mixture_gain(mixture: Any, codes: Tensor) -> float:
-    """Mean log-density of codes (N, K) under a mixture minus under N(0, I), in nats.
-
-    Parameters
-    ----------
-    mixture : sklearn.mixture.GaussianMixture
-        Fitted, best to other codes than these.
-    codes : Tensor, (N, K)
-
-    Examples
-    --------
-    >>> from sklearn.mixture import GaussianMixture
-    >>> codes = torch.cat([torch.full((9, 1), -5.0), torch.full((9, 1), 5.0)])
-    >>> mixture = GaussianMixture(2, random_state=0).fit(codes.numpy())
-    >>> mixture_gain(mixture, codes) > 10
-    True
-    """
-    standard = torch.distributions.Normal(0.0, 1.0)
-    normal = standard.log_prob(codes.double()).sum(1).mean()
-    return mixture.score(codes.double().numpy()) - normal.item()
