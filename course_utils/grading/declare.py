@@ -67,10 +67,10 @@ def words_beside(module: str) -> dict[str, Words]:
                 f"{path.name}, {name}: expected the name, a blank line, the title, "
                 "'→' and what is returned"
             )
-        words = _words(*match.groups(), where=f"{path.name}, {match[1]}")
-        if words.name in found:
-            raise ValueError(f"{path.name}: {words.name} stands twice")
-        found[words.name] = words
+        name, title, returns, rest = match.groups()
+        if name in found:
+            raise ValueError(f"{path.name}: {name} stands twice")
+        found[name] = _words(name, title, returns, rest, f"{path.name}, {name}")
     return found
 
 
