@@ -140,7 +140,7 @@ def mean_in_words(values: Sequence[float] | Tensor, digits: int = 2) -> str:
     '0.20 ± 0.25'
     """
     mean, half = seed_interval(values)
-    return f"{mean:.{digits}f} ± {half:.{digits}f}"
+    return f"{mean:z.{digits}f} ± {half:.{digits}f}"
 
 
 def percent_in_words(shares: Sequence[float] | Tensor, digits: int = 1) -> str:
@@ -162,5 +162,7 @@ def range_in_words(values: Sequence[float] | Tensor, digits: int = 2) -> str:
     --------
     >>> range_in_words([0.3, 0.125, 0.25])
     '0.12 to 0.30'
+    >>> range_in_words([-0.001, 0.25])  # no minus before a zero
+    '0.00 to 0.25'
     """
-    return f"{min(values):.{digits}f} to {max(values):.{digits}f}"
+    return f"{min(values):z.{digits}f} to {max(values):z.{digits}f}"

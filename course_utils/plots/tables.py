@@ -146,7 +146,8 @@ def _cell(value: Any, how: int | str) -> str:
     value = value.item() if isinstance(value, torch.Tensor | np.generic) else value
     if isinstance(value, int) and isinstance(how, int):
         return str(value)
-    return format(value, f".{how}f" if isinstance(how, int) else how).replace("%", " %")
+    how = f"z.{how}f" if isinstance(how, int) else how  # z: no minus before 0.00
+    return format(value, how).replace("%", " %")
 
 
 def _is_numeric(cells: Sequence[str]) -> bool:
