@@ -27,6 +27,7 @@ from course_utils.objectives import (
     elbo,
     gaussian_kl,
     gaussian_kl_pair,
+    gaussian_kl_terms,
     gaussian_log_prob,
     iwae_bound,
     log_mean_exp,
@@ -122,6 +123,28 @@ def test_the_kls_are_those_of_torch(N, K, seed):
         mu_q, logvar_q, mu_p[:1].expand(N, K), logvar_p[:1].expand(N, K)
     )
     assert torch.equal(shared, repeated)
+
+
+@given(N=sizes, K=sizes, seed=seeds)
+@settings(max_examples=30)
+def test_the_terms_are_those_of_torch_and_add_up_to_the_rate(N, K, seed):
+    mu, logvar = normal(2, N, K, seed=seed)
+    got = gaussian_kl_terms(mu, logvar)
+    assert got.shape == (N, K)
+    each = kl_divergence(Normal(mu, (logvar / 2).exp()), Normal(0.0, 1.0))
+    assert torch.allclose(got, each, rtol=1e-12, atol=1e-12)
+    rate = gaussian_kl(mu, logvar)
+    assert torch.allclose(got.sum(1), rate, rtol=1e-14, atol=0)
+    assert (got >= 0).all()
+    # A latent's term does not see the others.
+    assert torch.equal(got[:, :1], gaussian_kl_terms(mu[:, :1], logvar[:, :1]))
+
+
+def test_the_terms_keep_their_digits_near_the_prior():
+    """½ (v + v²/2 + …) − ½ v: a quarter of v² where v = log σ² is near 0."""
+    v = torch.tensor([[1e-7, -1e-7, 1e-6]], dtype=torch.float64)
+    got = gaussian_kl_terms(torch.zeros_like(v), v)
+    assert torch.allclose(got, v**2 / 4, rtol=1e-4, atol=0)
 
 
 def test_the_pair_is_the_integral_in_both_orders():
@@ -396,6 +419,7 @@ TERMS = elbo(zeros(2), zeros(2))
 MISUSE = {
     "kl shapes": (lambda: gaussian_kl(zeros(2, 3), zeros(2, 1)), r"logvar \(2, 1\)"),
     "kl 1-d": (lambda: gaussian_kl(zeros(3), zeros(3)), r"\(N, K\)"),
+    "kl terms": (lambda: gaussian_kl_terms(zeros(3), zeros(3)), r"\(N, K\)"),
     "kl empty": (lambda: gaussian_kl(zeros(0, 3), zeros(0, 3)), "N ≥ 1"),
     "pair q": (
         lambda: gaussian_kl_pair(zeros(2, 3), zeros(3), zeros(3), zeros(3)),
