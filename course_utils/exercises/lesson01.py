@@ -8,7 +8,13 @@ import torch
 from torch import Tensor, linalg
 from torch.nn.functional import cosine_similarity, normalize
 
-from course_utils.grading.criteria import agrees, normal, rows_stand_alone
+from course_utils.grading.criteria import (
+    agrees,
+    normal,
+    orthogonal,
+    rows_stand_alone,
+    uniform,
+)
 from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial
@@ -19,14 +25,10 @@ from course_utils.oracles import pca
 WORDS = words_beside(__file__)
 
 
-def _orthogonal(generator: torch.Generator, D: int) -> Tensor:
-    return linalg.qr(normal(generator, D, D)).Q
-
-
 def _covariance(generator: torch.Generator, D: int) -> Tensor:
     """Draw a covariance with distinct eigenvalues, so that its axes are defined."""
-    gaps = 0.3 + torch.rand(D, generator=generator, dtype=torch.float64)
-    axes = _orthogonal(generator, D)
+    gaps = 0.3 + uniform(generator, D)
+    axes = orthogonal(generator, D)
     return axes @ torch.diag(gaps.cumsum(0)) @ axes.T
 
 
@@ -175,7 +177,7 @@ def _mixing_is_harmless(trial: Trial) -> None:
     A, B = trial.inputs()[0]
     if float(trial.call(A, B)) == 0:
         raise Refused("the angle between two random subspaces is not 0.")
-    mix = _orthogonal(trial.generator, 3) + 0.5 * torch.eye(3, dtype=A.dtype)
+    mix = orthogonal(trial.generator, 3) + 0.5 * torch.eye(3, dtype=A.dtype)
     trial.expect_close(
         trial.call(A @ mix, B),
         trial.call(A, B),
@@ -186,9 +188,8 @@ def _mixing_is_harmless(trial: Trial) -> None:
 
 def _known_angle(trial: Trial) -> None:
     """Turn one of three orthonormal directions by a known angle."""
-    Q = _orthogonal(trial.generator, 8)
-    share = torch.rand((), generator=trial.generator, dtype=torch.float64)
-    angle = 0.2 + 1.1 * share
+    Q = orthogonal(trial.generator, 8)
+    angle = 0.2 + 1.1 * uniform(trial.generator)
     turned = angle.cos() * Q[:, 2] + angle.sin() * Q[:, 3]
     A, B = Q[:, :3], torch.stack([Q[:, 0], Q[:, 1], turned], 1)
     trial.expect_close(trial.call(A, B), angle, "one direction of three turned", 1e-6)
@@ -201,7 +202,7 @@ def _same_subspace(trial: Trial) -> None:
         raise Refused("two different subspaces: the angle must be more than 0.")
     for _ in range(60):
         A, _ = trial.inputs()[0]
-        turn = 2 * _orthogonal(trial.generator, 3)
+        turn = 2 * orthogonal(trial.generator, 3)
         got = as_float(trial.raw(A.clone(), A @ turn))
         if math.isnan(got):
             raise Refused(
@@ -259,7 +260,7 @@ LARGEST_ANGLE = declare(
 
 def _mix_inputs(generator: torch.Generator) -> list[Arguments]:
     def draw(D: int, K: int) -> Arguments:
-        mix = _orthogonal(generator, K) + 0.5 * torch.eye(K, dtype=torch.float64)
+        mix = orthogonal(generator, K) + 0.5 * torch.eye(K, dtype=torch.float64)
         return normal(generator, K, D), normal(generator, D, K), mix
 
     return [draw(7, 3), draw(9, 4)]

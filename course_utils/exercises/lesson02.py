@@ -7,7 +7,14 @@ import math
 import torch
 from torch import Tensor, linalg
 
-from course_utils.grading.criteria import agrees, between, normal, rows_stand_alone
+from course_utils.grading.criteria import (
+    agrees,
+    between,
+    normal,
+    orthogonal,
+    rows_stand_alone,
+    uniform,
+)
 from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial
@@ -24,8 +31,8 @@ TOLERANCE = 1e-6
 
 def _covariance(generator: torch.Generator, D: int) -> Tensor:
     """Draw a well-conditioned covariance."""
-    axes = linalg.qr(normal(generator, D, D)).Q
-    values = 0.3 + torch.rand(D, generator=generator, dtype=torch.float64)
+    axes = orthogonal(generator, D)
+    values = 0.3 + uniform(generator, D)
     cov = axes @ torch.diag(values.cumsum(0)) @ axes.T
     return (cov + cov.T) / 2
 
@@ -104,8 +111,8 @@ WIENER_FILTER = declare(
 
 def _psnr_inputs(generator: torch.Generator) -> list[Arguments]:
     def draw(N: int, D: int, peak: float) -> Arguments:
-        x = 0.9 * torch.rand(N, D, generator=generator, dtype=torch.float64)
-        scale = 0.02 + 0.2 * torch.rand(N, 1, generator=generator, dtype=torch.float64)
+        x = 0.9 * uniform(generator, N, D)
+        scale = 0.02 + 0.2 * uniform(generator, N, 1)
         return peak * x, peak * (x + scale * normal(generator, N, D)), peak
 
     return [

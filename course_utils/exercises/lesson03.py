@@ -7,7 +7,13 @@ import math
 import torch
 from torch import Tensor
 
-from course_utils.grading.criteria import between, normal, output, rows_stand_alone
+from course_utils.grading.criteria import (
+    between,
+    normal,
+    orthogonal,
+    output,
+    rows_stand_alone,
+)
 from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial
@@ -29,9 +35,9 @@ def _codes(generator: torch.Generator) -> list[Arguments]:
     """Codes with a mean, correlations and scales that differ: condition about 10."""
     drawn: list[Arguments] = []
     for count, units in ((41, 3), (59, 5)):
-        rotation = torch.linalg.qr(normal(generator, units, units))[0]
+        rotation = orthogonal(generator, units)
         scales = torch.logspace(-0.4, 0.6, units, dtype=torch.float64)
-        mixing = rotation * scales @ torch.linalg.qr(normal(generator, units, units))[0]
+        mixing = rotation * scales @ orthogonal(generator, units)
         mean = 2 + normal(generator, units)
         drawn.append((mean + normal(generator, count, units) @ mixing,))
     return drawn

@@ -11,7 +11,13 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
-from course_utils.grading.criteria import agrees, between, normal, output
+from course_utils.grading.criteria import (
+    agrees,
+    between,
+    normal,
+    output,
+    rows_stand_alone,
+)
 from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial
@@ -43,41 +49,26 @@ def _worlds(generator: torch.Generator) -> list[Arguments]:
     return [_world(generator, size, sigma) for size, sigma in pairs]
 
 
-def _rows_alone(*batched: int) -> Criterion:
-    """Build the criterion that an example's answer is its own, and not everybody's.
-
-    ``batched`` names the positions of the arguments that carry the batch.
-    """
-
-    def rows(arguments: Arguments, index: slice) -> Arguments:
-        return tuple(
-            value[index] if place in batched else value
-            for place, value in enumerate(arguments)
-        )
+def _rows_alone(
+    dims: tuple[int | None, ...], out: int | tuple[int | None, ...] = 0
+) -> Criterion:
+    """Build the criterion that an example's answer is its own, and nothing random."""
+    alone = rows_stand_alone(dims=dims, out=out)
 
     def test(trial: Trial) -> None:
         for arguments in trial.inputs():
-            whole = trial.call(*arguments)
-            for once, again in zip(whole, trial.call(*arguments), strict=True):
-                trial.expect_close(
-                    again,
-                    once,
-                    "two calls with the same inputs differ, so something is drawn at "
-                    "random where an exact value is asked for",
-                )
-            for index in (slice(0, 1), slice(1, 3)):
-                part = trial.call(*rows(arguments, index))
-                for every, some in zip(whole, part, strict=True):
-                    trial.expect_close(
-                        some,
-                        every[index] if len(every) != len(some) else every,
-                        "the answer for an example changes with the others in its "
-                        "batch",
-                    )
-            if torch.allclose(whole[0][0], whole[0][1]):
+            once, again = trial.call(*arguments), trial.call(*arguments)
+            trial.expect_close(
+                again,
+                once,
+                "two calls with the same inputs differ, so something is drawn at "
+                "random where an exact value is asked for",
+            )
+            if torch.allclose(once[0][0], once[0][1]):
                 raise Refused("two different examples get the same answer.")
+        alone.test(trial)
 
-    return Criterion("treats each example on its own, at any batch size", 1.0, test)
+    return Criterion(alone.text, alone.points, test)
 
 
 # --- gaussian_posterior -------------------------------------------------------------
@@ -117,7 +108,7 @@ GAUSSIAN_POSTERIOR = declare(
         output(0, "the mean is right", 1.5, "mean"),
         output(1, "the covariance is right", 1.5, "covariance"),
         Criterion("mean and covariance are those of the peak", 1.0, _mode_condition),
-        _rows_alone(0),
+        _rows_alone((0,), out=(0, None)),
     ),
     steps={
         "r": lambda x, b: x - b,
@@ -292,7 +283,7 @@ ELBO_TERMS = declare(
         output(0, "the distortion is right", 2.0, "distortion"),
         output(1, "the rate is right", 1.0, "rate"),
         Criterion("log p(x) = −distortion − rate + gap", 1.0, _identity_holds),
-        _rows_alone(0, 4, 5),
+        _rows_alone((0, None, None, None, 0, 0)),
     ),
     steps={
         "D": lambda W: len(W),

@@ -10,7 +10,13 @@ from torch import Tensor
 from torch.distributions import Normal
 from torch.nn.functional import relu, softplus
 
-from course_utils.grading.criteria import agrees, normal, output
+from course_utils.grading.criteria import (
+    agrees,
+    normal,
+    output,
+    rows_stand_alone,
+    uniform,
+)
 from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial, copied
@@ -21,37 +27,9 @@ WORDS = words_beside(__file__)
 
 def _logvar(generator: torch.Generator, batch: int, K: int) -> Tensor:
     """Log-variances of both signs, away from 0 and from each other's negatives."""
-    size = 0.4 + 1.2 * torch.rand(batch, K, generator=generator, dtype=torch.float64)
+    size = 0.4 + 1.2 * uniform(generator, batch, K)
     odd = torch.arange(batch * K).reshape(batch, K) % 2
     return size * (1 - 2 * odd)
-
-
-def _each_example_alone(dims: tuple[int, ...], out_dim: int) -> Criterion:
-    """Build the criterion that an answer depends on its own example only.
-
-    ``dims`` says for each argument which of its dimensions is the batch.
-    """
-    said = "the answer for an example changes with the others in its batch"
-
-    def test(trial: Trial) -> None:
-        for arguments in trial.inputs():
-            whole = _outputs(trial.call(*arguments))
-            for start, count in ((0, 1), (1, 2)):
-                few = (
-                    value.narrow(dim, start, count)
-                    for value, dim in zip(arguments, dims, strict=True)
-                )
-                got = _outputs(trial.call(*few))
-                for mine, all_of_it in zip(got, whole, strict=True):
-                    trial.expect_close(
-                        mine, all_of_it.narrow(out_dim, start, count), said
-                    )
-
-    return Criterion("treats each example on its own, at any batch size", 1.0, test)
-
-
-def _outputs(value: Any) -> tuple[Tensor, ...] | list[Tensor]:
-    return value if isinstance(value, tuple | list) else (value,)
 
 
 def _gradient_flows(*names: str) -> Criterion:
@@ -142,7 +120,7 @@ SCORE_GRADIENT = declare(
         Criterion(
             "f = 1 and symmetric samples give no gradient for mu", 1.0, _constant_f
         ),
-        _each_example_alone((1, 1, 0, 0), 0),
+        rows_stand_alone(dims=(1, 1, 0, 0)),
     ),
     steps={
         "weight": lambda f_values: f_values[..., None],
@@ -215,7 +193,7 @@ REPARAMETERISE = declare(
     criteria=(
         agrees("z has mean mu and standard deviation σ", 3.0),
         Criterion("uses the noise it is given", 1.0, _own_noise),
-        _each_example_alone((0, 0, 0), 0),
+        rows_stand_alone(dims=(0, 0, 0)),
         _gradient_flows("mu", "logvar"),
     ),
     steps={
@@ -287,7 +265,7 @@ LEAVE_ONE_OUT = declare(
         agrees("the mean of the other samples", 3.0),
         Criterion("a sample's baseline ignores its own f", 1.0, _blind_to_its_own),
         Criterion("a constant added to f is added to it", 1.0, _shift),
-        _each_example_alone((1,), 1),
+        rows_stand_alone(dims=(1,), out=1),
     ),
     steps={
         "f": lambda f_values: f_values,
@@ -323,8 +301,7 @@ def _roots(generator: torch.Generator) -> list[Arguments]:
     drawn: list[Arguments] = []
     for S, batch, K in ((6, 5, 3), (7, 3, 4)):
         below = normal(generator, batch, K, K).tril(-1)
-        diagonal = torch.rand(batch, K, generator=generator, dtype=torch.float64)
-        L = below + torch.diag_embed(0.4 + diagonal)
+        L = below + torch.diag_embed(0.4 + uniform(generator, batch, K))
         mu, eps = normal(generator, batch, K), normal(generator, S, batch, K)
         drawn.append((mu, L, eps))
     return drawn
@@ -348,7 +325,7 @@ REPARAMETERISE_FULL = declare(
     criteria=(
         agrees("z = mu + L eps for each sample and example", 3.0),
         Criterion("the covariance is L Lᵀ", 1.0, _columns),
-        _each_example_alone((0, 0, 1), 1),
+        rows_stand_alone(dims=(0, 0, 1), out=1),
         _gradient_flows("mu", "L"),
     ),
     steps={

@@ -16,6 +16,7 @@ from course_utils.grading.criteria import (
     normal,
     output,
     rows_stand_alone,
+    uniform,
 )
 from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
@@ -27,9 +28,9 @@ LOG_2PI = math.log(2 * math.pi)
 WORDS = words_beside(__file__)
 
 
-def _own_row(points: float, batched: tuple[int, ...]) -> Criterion:
+def _own_row(dims: tuple[int, ...]) -> Criterion:
     """Each example on its own, and not the same answer for all of them."""
-    alone = rows_stand_alone(batched=batched)
+    alone = rows_stand_alone(dims=dims)
 
     def test(trial: Trial) -> None:
         for arguments in trial.inputs():
@@ -39,7 +40,7 @@ def _own_row(points: float, batched: tuple[int, ...]) -> Criterion:
                     raise Refused("your function gives every example the same number.")
         alone.test(trial)
 
-    return Criterion(alone.text, points, test)
+    return Criterion(alone.text, alone.points, test)
 
 
 # --- negative_elbo ------------------------------------------------------------------
@@ -49,7 +50,7 @@ def _passes(generator: torch.Generator) -> list[Arguments]:
     """Binary data, logits, and codes: batch, D and K all differ."""
     drawn: list[Arguments] = []
     for count, D, K in ((5, 11, 3), (7, 9, 4)):
-        chance = torch.rand(count, D, generator=generator, dtype=torch.float64)
+        chance = uniform(generator, count, D)
         x = torch.bernoulli(chance, generator=generator)
         logits = 1.5 * normal(generator, count, D)
         mu, logvar = normal(generator, count, K), normal(generator, count, K) - 0.7
@@ -70,7 +71,7 @@ NEGATIVE_ELBO = declare(
     criteria=(
         output(0, "distortion", 2.0),
         output(1, "rate", 2.0),
-        _own_row(1.0, batched=(0, 1, 2, 3)),
+        _own_row((0, 0, 0, 0)),
     ),
     steps={
         "entropies": lambda x, logits: functional.binary_cross_entropy_with_logits(
@@ -237,7 +238,7 @@ GAUSSIAN_LOG_PROB = declare(
     criteria=(
         agrees("equal to the closed form", 3.0),
         Criterion("a density: it integrates to 1", 1.0, _integrates_to_one),
-        _own_row(1.0, batched=(0, 1)),
+        _own_row((0, 0)),
     ),
     steps={
         "variance": lambda logvar: logvar.exp(),

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, logsumexp
 
-from course_utils.grading.criteria import agrees, between, normal
+from course_utils.grading.criteria import agrees, between, normal, rows_stand_alone
 from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial
@@ -33,17 +33,6 @@ def _stays_finite(trial: Trial) -> None:
     trial.expect_close(got, want, "with log-weights near -900 or 900")
 
 
-def _columns_stand_alone(trial: Trial) -> None:
-    for (log_weights,) in trial.inputs():
-        whole = trial.call(log_weights)
-        for index in (slice(0, 1), slice(1, 3)):
-            trial.expect_close(
-                trial.call(log_weights[:, index]),
-                whole[index],
-                "the bound of an example changes with the others in its batch",
-            )
-
-
 IWAE_BOUND = declare(
     WORDS["iwae_bound"],
     iwae_bound,
@@ -51,7 +40,7 @@ IWAE_BOUND = declare(
     criteria=(
         agrees("the logarithm of the mean weight", 3.0, lambda g: _weights(g)[:1]),
         Criterion("no overflow, no underflow", 1.0, _stays_finite),
-        Criterion("each example on its own", 1.0, _columns_stand_alone),
+        rows_stand_alone("each example on its own", dims=(1,)),
     ),
     steps={
         "S": lambda log_weights: len(log_weights),

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from course_utils.grading.criteria import agrees, between
+from course_utils.grading.criteria import agrees, between, normal, uniform
 from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial
@@ -119,7 +119,7 @@ def kkt(
 def _points(generator: torch.Generator) -> list[Arguments]:
     drawn: list[Arguments] = []
     for size, beta_sign, rate_sign in ((5, 1, 1), (4, 1, -1), (3, -1, 1), (6, -1, -1)):
-        slopes = torch.randn(2, size, generator=generator, dtype=torch.float64)
+        slopes = normal(generator, 2, size)
         delta = between(generator, 1.5, 3.0)
         rate = delta + rate_sign * between(generator, 0.3, 1.2)
         beta = beta_sign * between(generator, 0.3, 2.0)
@@ -170,7 +170,10 @@ KKT = declare(
         "dual": lambda beta: max(0.0, -beta),
         "slackness": lambda product: abs(product),
         "answer": lambda stationarity, primal, dual, slackness: (
-            (float(stationarity), primal, dual, slackness)
+            float(stationarity),
+            primal,
+            dual,
+            slackness,
         ),
     },
     mistakes={
@@ -217,7 +220,7 @@ def _worlds(generator: torch.Generator) -> list[Arguments]:
     """Variances in falling order, and a δ for which 2 of 5, 3 of 4, 1 of 6 are used."""
     drawn: list[Arguments] = []
     for size, used in ((5, 2), (4, 3), (6, 1)):
-        steps = 0.5 + torch.rand(size, generator=generator, dtype=torch.float64)
+        steps = 0.5 + uniform(generator, size)
         variances = 6 * torch.exp(-steps.cumsum(0))
         share = between(generator, 0.3, 0.7)
         above, below = variances[used - 1 : used + 1].log()

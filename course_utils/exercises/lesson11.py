@@ -8,7 +8,13 @@ import torch
 from torch import Tensor
 from torch.special import entr
 
-from course_utils.grading.criteria import agrees, between, normal, rows_stand_alone
+from course_utils.grading.criteria import (
+    agrees,
+    between,
+    normal,
+    output,
+    rows_stand_alone,
+)
 from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial
@@ -66,15 +72,6 @@ def _worlds(generator: torch.Generator) -> list[Arguments]:
     return [world(7, 5, 3, 4), world(6, 4, 2, 3)]
 
 
-def _part(place: int, text: str, points: float) -> Criterion:
-    def test(trial: Trial) -> None:
-        for arguments in trial.inputs():
-            got = trial.call(*arguments)[place]
-            trial.expect_close(got, trial.reference(*arguments)[place])
-
-    return Criterion(text, points, test)
-
-
 def _told_the_label(trial: Trial) -> None:
     """Move x and its class mean together: nothing may change."""
     x, y, mu, logvar, eps, means, W, sigma2 = trial.inputs()[0]
@@ -94,10 +91,10 @@ CONDITIONAL_TERMS = declare(
     conditional_terms,
     _worlds,
     criteria=(
-        _part(0, "distortion: −log p(x|y, z) at the drawn z", 2.0),
-        _part(1, "rate: KL(q(z|x, y) ‖ p(z))", 1.0),
+        output(0, "distortion: −log p(x|y, z) at the drawn z", 2.0, "distortion"),
+        output(1, "rate: KL(q(z|x, y) ‖ p(z))", 1.0, "rate"),
         Criterion("the decoder is told the label", 1.0, _told_the_label),
-        rows_stand_alone("each example by itself", 1.0, batched=(0, 1, 2, 3, 4)),
+        rows_stand_alone("each example by itself", dims=(0, 0, 0, 0, 0)),
     ),
     steps={
         "sigma": lambda logvar: (logvar / 2).exp(),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ import torch
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Trial
 
-# --- criteria that many exercises use -----------------------------------------------
+# --- draws --------------------------------------------------------------------------
 
 
 def normal(generator: torch.Generator, *shape: int) -> torch.Tensor:
@@ -20,7 +21,12 @@ def normal(generator: torch.Generator, *shape: int) -> torch.Tensor:
 
 def uniform(generator: torch.Generator, *shape: int) -> torch.Tensor:
     """Draw float64 numbers evenly from [0, 1), for the inputs of a check."""
-    return torch.rand(*shape, generator=generator, dtype=torch.float64)
+    return torch.rand(shape, generator=generator, dtype=torch.float64)
+
+
+def orthogonal(generator: torch.Generator, size: int) -> torch.Tensor:
+    """Draw a float64 orthogonal matrix (size, size), for the inputs of a check."""
+    return torch.linalg.qr(normal(generator, size, size)).Q
 
 
 def between(
@@ -32,6 +38,9 @@ def between(
     """Draw one number evenly between two others, for the inputs of a check."""
     share = torch.rand((), generator=generator, dtype=dtype)
     return low + (high - low) * float(share)
+
+
+# --- criteria -----------------------------------------------------------------------
 
 
 def agrees(
@@ -79,36 +88,44 @@ def output(
 def rows_stand_alone(
     text: str = "treats each example on its own, at any batch size",
     points: float = 1.0,
-    batched: tuple[int, ...] = (0,),
+    dims: Sequence[int | None] = (0,),
+    out: int | Sequence[int | None] = 0,
 ) -> Criterion:
-    """Build the criterion that row i of the output depends on row i of the input only.
+    """Build the criterion that the answer for an example depends on this one only.
 
-    ``batched`` names the positions of the arguments that carry the batch.
+    Parameters
+    ----------
+    text, points
+        As in `Criterion`.
+    dims
+        Which dimension of each argument counts the examples; ``None`` where none does,
+        and so for the arguments after the last.
+    out
+        The same for each of several outputs; a number is for all of them.
     """
-
-    def rows(arguments: Arguments, index: slice) -> Arguments:
-        return tuple(
-            value[index] if place in batched else value
-            for place, value in enumerate(arguments)
-        )
 
     def test(trial: Trial) -> None:
         for arguments in trial.inputs():
             whole = trial.call(*arguments)
-            for index in (slice(0, 1), slice(1, 3)):
-                part = trial.call(*rows(arguments, index))
+            for start, count in ((0, 1), (1, 2)):
+                part = trial.call(*_examples(arguments, dims, start, count))
                 trial.expect_close(
                     part,
-                    _rows_of(whole, index),
+                    _examples(whole, out, start, count),
                     "the answer for an example changes with the others in its batch",
                 )
 
     return Criterion(text, points, test)
 
 
-def _rows_of(value: Any, index: slice) -> Any:
+def _examples(
+    value: Any, dim: int | Sequence[int | None] | None, start: int, count: int
+) -> Any:
+    """Take some examples out of a tensor, or out of each of several."""
+    if dim is None:
+        return value
     if isinstance(value, tuple | list):
-        return type(value)(_rows_of(part, index) for part in value)
-    if isinstance(value, dict):
-        return {key: _rows_of(part, index) for key, part in value.items()}
-    return value[index]
+        dims = [dim] * len(value) if isinstance(dim, int) else dim
+        pairs = zip_longest(value, dims)
+        return tuple(_examples(part, own, start, count) for part, own in pairs)
+    return value.narrow(dim, start, count)
