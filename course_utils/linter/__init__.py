@@ -1,4 +1,4 @@
-"""The loss linter: what a variational autoencoder's loss says, read off by probes.
+"""The loss linter: what a variational autoencoder's loss says, by its values.
 
 `inspect_loss` calls a loss ``(x, x_hat, mu, logvar) -> number`` on inputs of its own
 and looks at the numbers alone, never at the source. It works on any loss in torch, in

@@ -18,7 +18,7 @@ class Failed(Exception):
 
 @dataclass(frozen=True)
 class Size:
-    """Sizes of one probe: examples, shape of one example, latent dimensions."""
+    """Sizes of the inputs: examples, shape of one example, latent dimensions."""
 
     N: int
     shape: tuple[int, ...]

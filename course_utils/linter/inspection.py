@@ -11,6 +11,7 @@ from torch import Tensor
 
 from course_utils.arguments import one_of, whole_numbers
 from course_utils.linter.calling import Caller, Failed, Size
+from course_utils.linter.inspector import Inspector
 from course_utils.linter.kl import SPREADS, kl_findings
 from course_utils.linter.likelihoods import LIKELIHOODS, OUTPUTS
 from course_utils.linter.naming import (
@@ -20,8 +21,7 @@ from course_utils.linter.naming import (
     shape_findings,
     unlike,
 )
-from course_utils.linter.points import gradients, unexplained
-from course_utils.linter.probes import Inspector
+from course_utils.linter.random_inputs import gradients, unexplained
 from course_utils.linter.report import Finding, LossReport
 
 DRAWS = 64  # calls to average where the loss draws random numbers
@@ -41,7 +41,7 @@ def inspect_loss(
     spread: str = "logvar",
     pack: Callable[[Tensor], Any] | None = None,
 ) -> LossReport:
-    """Report, from probes alone, what a variational autoencoder's loss is.
+    """Report, from its values alone, what a variational autoencoder's loss is.
 
     Works on your own project's loss: give it as it is, or wrapped so that it takes
     ``(x, x_hat, mu, logvar)`` and returns one number. Give the sizes that you train
@@ -54,7 +54,7 @@ def inspect_loss(
         (batch, *data_shape), and mu, logvar of shape (batch, latents). Returns the loss
         in nats: one number, or one per example (then a note says so).
     data_shape, latents, batch
-        Sizes to probe at. D is the product of the data shape.
+        Sizes to inspector at. D is the product of the data shape.
     beta
         The β that you mean to run. Another effective β is a finding.
     sigma2
@@ -94,8 +94,8 @@ def inspect_loss(
     Gaussian one, c = s/σ² and w = sβ with some overall factor s, so w / c = β·σ²: a
     constant normaliser aside, nothing in the loss tells the two apart.
 
-    The probes use generated inputs of moderate size. They do not see what the loss does
-    elsewhere, how z is sampled, or your data: the cross-entropy of grey pixels, for
+    It is called on generated inputs of moderate size. What the loss does elsewhere, how
+    z is sampled, and your data stay unseen: the cross-entropy of grey pixels, for
     example, has a likelihood's formula and is none.
 
     Examples
@@ -217,15 +217,15 @@ def _inspect(
     spread: str,
 ) -> None:  # fmt: skip
     """Fill in the report; raise Failed when the loss gives no number."""
-    probe = Inspector(call, s)
-    probe.start()
-    if probe.is_random():
+    inspector = Inspector(call, s)
+    inspector.start()
+    if inspector.is_random():
         call.draws = DRAWS
         report.notes.append(
             f"The loss draws random numbers; each value is the mean of {DRAWS} calls, "
             "and the weights are good to a few percent."
         )
-    if probe.changes:
+    if inspector.changes:
         report.findings.append(
             Finding(
                 "changes_between_calls",
@@ -235,18 +235,18 @@ def _inspect(
             )
         )
         return
-    per_example = shape_findings(probe, report)
-    rec, rate = probe.reconstruction(), probe.rate()
+    per_example = shape_findings(inspector, report)
+    rec, rate = inspector.reconstruction(), inspector.rate()
     report.logvar_reading = rate.reading
-    powers = probe.powers(rate)
+    powers = inspector.powers(rate)
     if call.dtype == torch.float32:
         report.notes.append("The loss takes float32 only; probed with fewer digits.")
-    name_likelihood(probe, rec, report, likelihood, output)
+    name_likelihood(inspector, rec, report, likelihood, output)
     report.findings += kl_findings(rate, spread)
     name_reductions(report, powers, rec, rate, per_example)
-    wrong = unexplained(probe, rec, rate)
+    wrong = unexplained(inspector, rec, rate)
     if "reconstruction" in wrong and rec.shape is not None:
-        rec = unlike(probe, report, rec)
+        rec = unlike(inspector, report, rec)
     if "rate" in wrong and report.names == ["no_kl"]:
         report.findings.clear()
     if "rate" in wrong and not report.findings:
@@ -258,10 +258,10 @@ def _inspect(
             )
         )
         rate.mu = rate.spread = rate.log = math.nan
-    report.findings += gradients(probe)
+    report.findings += gradients(inspector)
     kl = rate.weight
     if rec.shape is None or not math.isfinite(rec.weight * kl) or kl == 0:
         return
     if rate.reading == "unknown" or rate.mu_kind == "unknown":
         return
-    name_beta(probe, report, rec, rate, powers, want, declared)
+    name_beta(inspector, report, rec, rate, powers, want, declared)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 from course_utils.linter.fitting import NEAR, nearly, plain
+from course_utils.linter.inspector import Inspector
 from course_utils.linter.kl import Rate
 from course_utils.linter.likelihoods import LIKELIHOODS, POOLED, Reconstruction
-from course_utils.linter.points import is_root, leaks
-from course_utils.linter.probes import Inspector
+from course_utils.linter.random_inputs import is_root, leaks
 from course_utils.linter.report import Finding, LossReport
 from course_utils.linter.scales import (
     both_reductions,
@@ -20,18 +20,18 @@ from course_utils.linter.scales import (
 )
 
 
-def shape_findings(probe: Inspector, report: LossReport) -> bool:
+def shape_findings(inspector: Inspector, report: LossReport) -> bool:
     """Look at the shape of what the loss returns; tell if it is one per example."""
-    out = probe.call.output(*probe.point())
-    shape, n = tuple(out.shape), probe.size.N
+    out = inspector.call.output(*inspector.point())
+    shape, n = tuple(out.shape), inspector.size.N
     if shape in ((), (1,), (1, 1)):
         return False
     if shape in ((n,), (n, 1)):
         report.notes.append(
             f"The loss returns one value per example, shape {shape}; take the mean "
-            "over the batch before backward(). The probes used its sum."
+            "over the batch before backward(). The inspection used its sum."
         )
-        if leaks(probe):
+        if leaks(inspector):
             report.findings.append(
                 Finding(
                     "kl_broadcast",
@@ -52,7 +52,7 @@ def shape_findings(probe: Inspector, report: LossReport) -> bool:
 
 
 def name_likelihood(
-    probe: Inspector, rec: Reconstruction, report: LossReport,
+    inspector: Inspector, rec: Reconstruction, report: LossReport,
     likelihood: str | None, output: str | None,
 ) -> None:  # fmt: skip
     """Write which likelihood the reconstruction is, and what is wrong with it."""
@@ -92,7 +92,7 @@ def name_likelihood(
                 f"gives {output}.",
             )
         )
-    if shape.likelihood == "Bernoulli" and probe.grey:
+    if shape.likelihood == "Bernoulli" and inspector.grey:
         report.notes.append(
             "The cross-entropy is a log-likelihood for x in {0, 1} only; the loss "
             "takes grey values too."
@@ -118,7 +118,9 @@ def name_reductions(
         report.batch_reduction = "none"
 
 
-def unlike(probe: Inspector, report: LossReport, rec: Reconstruction) -> Reconstruction:
+def unlike(
+    inspector: Inspector, report: LossReport, rec: Reconstruction
+) -> Reconstruction:
     """Report a reconstruction that is no sum over pixels."""
     report.likelihood, report.parametrisation = "unknown", "unknown"
     report.findings.append(
@@ -127,7 +129,7 @@ def unlike(probe: Inspector, report: LossReport, rec: Reconstruction) -> Reconst
             "The reconstruction is the square root of a sum of squares, not the sum: "
             "no log-likelihood of independent pixels. No β is stated.",
         )
-        if is_root(probe)
+        if is_root(inspector)
         else Finding(
             "reconstruction_unexplained",
             "At random images the reconstruction is not the sum over pixels and "
@@ -138,13 +140,13 @@ def unlike(probe: Inspector, report: LossReport, rec: Reconstruction) -> Reconst
 
 
 def name_beta(
-    probe: Inspector, report: LossReport, rec: Reconstruction, rate: Rate,
+    inspector: Inspector, report: LossReport, rec: Reconstruction, rate: Rate,
     powers: dict[str, tuple[int | None, int | None]], want: float,
     declared: dict[str, float | None],
 ) -> None:  # fmt: skip
     """Write the effective β, at which noise, and why it is not the one meant."""
     assert rec.shape is not None
-    s, kind, kl = probe.size, rec.shape.likelihood, rate.weight
+    s, kind, kl = inspector.size, rec.shape.likelihood, rate.weight
     if kind not in LIKELIHOODS and kind != "continuous Bernoulli":
         return
     report.kl_sign = 1 if kl * rec.weight > 0 else -1
@@ -173,10 +175,10 @@ def name_beta(
         symbol, noise = "", None
         report.assumption = "at σ² = the mean squared error"
     if symbol and noise is None:
-        noise = normaliser(s, probe, rec)
+        noise = normaliser(s, inspector, rec)
         told = noise is not None
     elif symbol and noise is not None:
-        other = normaliser(s, probe, rec)
+        other = normaliser(s, inspector, rec)
         if other is not None and not nearly(other / noise, 1):
             report.findings.append(
                 Finding(
@@ -198,7 +200,7 @@ def name_beta(
     if k.powers["D"] != powers["D"]:
         report.data_reduction = reduction(k.powers["D"][0])
     rest = abs(k.kl / k.rec) / want
-    slack = 0.05 if probe.call.draws > 1 else NEAR
+    slack = 0.05 if inspector.call.draws > 1 else NEAR
     if "sigma2_differs" in report.names:
         return
     if abs(abs(report.beta) / want - 1) > slack:

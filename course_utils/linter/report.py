@@ -17,7 +17,7 @@ class Finding:
     sentence
         What it means, in plain words.
     certain
-        False where the probes allow a harmless reading too; the report's equivalents
+        False where the values allow a harmless reading too; the report's equivalents
         list the readings.
 
     Examples
@@ -58,7 +58,7 @@ class LossReport:
     assumption
         Under which σ² (or Laplace scale) β is stated.
     equivalents
-        Readings that no probe can tell apart.
+        Readings that no input can tell apart.
     findings
         What to look at. Empty for a loss that is what it should be.
     notes

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from course_utils.linter.calling import Size
 from course_utils.linter.fitting import nearly, plain
+from course_utils.linter.inspector import Inspector
 from course_utils.linter.likelihoods import Reconstruction
-from course_utils.linter.probes import Inspector
 from course_utils.linter.report import Finding
 
 
@@ -156,7 +156,7 @@ def _axes(k: Scales, s: Size) -> int:
     sizes = {1}
     for n in s.shape:
         sizes |= {n * size for size in sizes}
-    averaged = k.power("D")[0] > k.power("D")[1]  # the last axis, by the probes
+    averaged = k.power("D")[0] > k.power("D")[1]  # the last axis, by its values
     for size in sorted(sizes - {1, s.D}):
         if nearly(abs(k.rec), size if averaged else size / s.D):
             return size

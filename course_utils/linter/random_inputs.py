@@ -1,4 +1,4 @@
-"""Probing a loss at random points: what the fits leave out, gradients, examples."""
+"""A loss at random inputs: what the fits leave out, its gradients, its examples."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from torch import Tensor
 
 from course_utils.linter.calling import Failed
 from course_utils.linter.fitting import LEFT_OVER
+from course_utils.linter.inspector import Inspector
 from course_utils.linter.kl import Rate
 from course_utils.linter.likelihoods import POOLED, Reconstruction
-from course_utils.linter.probes import Inspector
 from course_utils.linter.report import Finding
 
 
-def unexplained(probe: Inspector, rec: Reconstruction, rate: Rate) -> set[str]:
+def unexplained(inspector: Inspector, rec: Reconstruction, rate: Rate) -> set[str]:
     """Which terms the fitted formula fails to predict at random points."""
-    x, x_hat, mu, t = probe.point()
-    limit = 5 * LEFT_OVER * probe.noise
+    x, x_hat, mu, t = inspector.point()
+    limit = 5 * LEFT_OVER * inspector.noise
     wrong = set()
-    near, base = probe.point(), probe.call(x, x_hat, mu, t)
+    near, base = inspector.point(), inspector.call(x, x_hat, mu, t)
     nearer = x + 0.3 * (near[1] - x)  # other sizes of error, not only other errors
     # Half of the examples, and within them of the dimensions, move.
-    rows = torch.arange(probe.size.N) % 2 == 0
+    rows = torch.arange(inspector.size.N) % 2 == 0
     moves = {"all": torch.ones_like(rows), "half": rows}
     for which in moves.values():
         if rec.shape is not None and rec.shape.parametrisation != POOLED:
@@ -35,7 +35,7 @@ def unexplained(probe: Inspector, rec: Reconstruction, rate: Rate) -> set[str]:
                 (rec.shape.value(x.double(), other.double())
                 - rec.shape.value(x.double(), x_hat.double())).abs().sum()
             )  # fmt: skip
-            seen = probe.call(x, other, mu, t) - base
+            seen = inspector.call(x, other, mu, t) - base
             if abs(seen - told) > limit * size:
                 wrong.add("reconstruction")
         if rate.mu_kind == "unknown" or rate.reading == "unknown":
@@ -47,26 +47,26 @@ def unexplained(probe: Inspector, rec: Reconstruction, rate: Rate) -> set[str]:
         zero = torch.zeros_like(mu.double())
         size = abs(float(rate.value(zero, t2.double()) - rate.value(zero, t.double())))
         size += abs(told) + abs(rate.weight) * float((mu - m2).abs().sum())
-        seen = probe.call(x, x_hat, m2, t2) - base
-        slack = (1e-12 if not probe.call.single else 3e-6) * abs(base)
+        seen = inspector.call(x, x_hat, m2, t2) - base
+        slack = (1e-12 if not inspector.call.single else 3e-6) * abs(base)
         if abs(seen - told) > limit * size + slack:
             wrong.add("rate")
     return wrong
 
 
-def is_root(probe: Inspector) -> bool:
+def is_root(inspector: Inspector) -> bool:
     """Whether the reconstruction is the root of a summed square."""
-    x, x_hat, mu, t = probe.point()
+    x, x_hat, mu, t = inspector.point()
     with_far = x + 3 * (x_hat - x)  # a root of squares grows threefold, as |.| does
-    near = probe.call(x, x + 1e-9 * (x_hat - x), mu, t)
+    near = inspector.call(x, x + 1e-9 * (x_hat - x), mu, t)
     half = x_hat.clone()
-    half.reshape(probe.size.N, -1)[:, : probe.size.D // 2] = x.reshape(
-        probe.size.N, -1
-    )[:, : probe.size.D // 2]
+    half.reshape(inspector.size.N, -1)[:, : inspector.size.D // 2] = x.reshape(
+        inspector.size.N, -1
+    )[:, : inspector.size.D // 2]
     rest = x + x_hat - half  # the other half
     try:
         whole, one, two, far = (
-            probe.call(x, value, mu, t) - near
+            inspector.call(x, value, mu, t) - near
             for value in (x_hat, half, rest, with_far)
         )
     except Failed:
@@ -77,14 +77,14 @@ def is_root(probe: Inspector) -> bool:
     )  # fmt: skip
 
 
-def gradients(probe: Inspector) -> list[Finding]:
+def gradients(inspector: Inspector) -> list[Finding]:
     """Compare the gradients that training would use with finite differences."""
     names = ("x_hat", "mu", "logvar")
-    point = probe.point()
+    point = inspector.point()
     leaves = [value.clone().requires_grad_() for value in point[1:]]
     try:
         x_hat, mu, logvar = (leaf * 1 for leaf in leaves)  # so that in-place is allowed
-        out = probe.call.output(point[0], x_hat, mu, logvar).sum()
+        out = inspector.call.output(point[0], x_hat, mu, logvar).sum()
     except Failed as failed:
         return [Finding("gradient_fails", f"With gradients on, {failed}.")]
     if not out.requires_grad:
@@ -108,29 +108,32 @@ def gradients(probe: Inspector) -> list[Finding]:
     return [
         found
         for i, name in enumerate(names)
-        if (found := _slope(probe, name, i + 1, list(point), slopes[i])) is not None
+        if (found := _slope(inspector, name, i + 1, list(point), slopes[i])) is not None
     ]
 
 
 def _slope(
-    probe: Inspector, name: str, i: int, point: list[Tensor], slope: Tensor | None
+    inspector: Inspector, name: str, i: int, point: list[Tensor], slope: Tensor | None
 ) -> Finding | None:
-    step = 1e-5 if not probe.call.single else 2e-2
-    sign = torch.rand(point[i].shape, generator=probe.generator) < 0.5
+    step = 1e-5 if not inspector.call.single else 2e-2
+    sign = torch.rand(point[i].shape, generator=inspector.generator) < 0.5
     way = torch.where(sign, 1.0, -1.0).to(point[i])
     if slope is not None and float(slope.abs().sum()) > 0:
         way = torch.where(slope >= 0, 1.0, -1.0).to(point[i])  # adds, not cancels
     ends = []
-    draws, probe.call.draws = probe.call.draws, 1
+    draws, inspector.call.draws = inspector.call.draws, 1
     for side in (1, -1):
         moved = list(point)
         moved[i] = point[i] + side * step * way
-        ends.append(probe.call(*moved))
-    probe.call.draws = draws
+        ends.append(inspector.call(*moved))
+    inspector.call.draws = draws
     seen = (ends[0] - ends[1]) / (2 * step)
     told = 0.0 if slope is None else float((slope * way).sum())
-    dust = (1e-15 if not probe.call.single else 1e-6) * abs(ends[0]) / step
-    if abs(seen - told) <= 0.02 * probe.noise * max(abs(seen), abs(told)) + 10 * dust:
+    dust = (1e-15 if not inspector.call.single else 1e-6) * abs(ends[0]) / step
+    if (
+        abs(seen - told)
+        <= 0.02 * inspector.noise * max(abs(seen), abs(told)) + 10 * dust
+    ):
         return None
     if told == 0:
         return Finding(
@@ -146,15 +149,15 @@ def _slope(
     )
 
 
-def leaks(probe: Inspector) -> bool:
+def leaks(inspector: Inspector) -> bool:
     """Whether one example's value depends on another example."""
-    x, x_hat, mu, t = probe.point()
+    x, x_hat, mu, t = inspector.point()
     other = mu.clone()
     other[0] += 1.0
     try:
-        one = probe.call.output(x, x_hat, mu, t).detach()
-        two = probe.call.output(x, x_hat, other, t).detach()
+        one = inspector.call.output(x, x_hat, mu, t).detach()
+        two = inspector.call.output(x, x_hat, other, t).detach()
     except Failed:
         return False
-    change = (one - two).abs().reshape(probe.size.N, -1).sum(1)
+    change = (one - two).abs().reshape(inspector.size.N, -1).sum(1)
     return bool((change[1:] > 1e-9 * one.abs().max()).any())

@@ -1,4 +1,4 @@
-"""Probing a loss with inputs of one number each, and fitting its two terms."""
+"""Measure a loss at inputs of one number each, and fit its two terms."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from course_utils.linter.likelihoods import SHAPES, SWAPPED, Reconstruction, Sha
 
 
 class Inspector:
-    """Probes one loss at one size, and fits its two terms."""
+    """Measures one loss at one size, and fits its two terms."""
 
     def __init__(self, call: Caller, size: Size):
         self.call, self.size = call, size
@@ -30,7 +30,7 @@ class Inspector:
         self.grey = True  # whether the loss takes data strictly between 0 and 1
         self.wide = False  # whether the loss takes x_hat outside (0, 1)
         self.t0 = 0.0  # a value of logvar at which the loss is finite
-        self.best = 0.5  # the x_hat at which to probe the KL, for x = 0.5
+        self.best = 0.5  # the x_hat at which to look at the KL, for x = 0.5
         self.changes = False  # whether the loss changes from call to call
 
     @property
@@ -84,7 +84,7 @@ class Inspector:
 
     @property
     def greys(self) -> tuple[float, ...]:
-        """Values of the data to probe."""
+        """Values of the data to look at."""
         return (0.2, 0.5, 0.8) if self.grey else (0.0, 1.0)
 
     def is_random(self) -> bool:
