@@ -20,7 +20,7 @@ from course_utils.metrics.disentanglement.answers import (
 from course_utils.metrics.disentanglement.codes import (
     draw_factors,
     from_table,
-    live_units,
+    live_latents,
     unrelated,
 )
 from course_utils.metrics.disentanglement.fixed_factor import (
@@ -68,7 +68,7 @@ __all__ = [
     "information_matrix",
     "known_answers",
     "known_code",
-    "live_units",
+    "live_latents",
     "mig",
     "mutual_information",
     "on_sample",

@@ -20,10 +20,10 @@ DCI informativeness    -0.08     0.73 ± 0.01       0.88 ± 0.02
 =====================  ========  ================  ================
 
 So the β-VAE and FactorVAE scores hardly fall under a random rotation. Under a Hadamard
-matrix they fall to chance: each factor has the same share in every unit, so that fixing
-any one of them changes all units alike. DCI's informativeness is about all units
-together, which lose nothing by a rotation; it falls because the trees of a forest cut
-along the axes.
+matrix they fall to chance: each factor has the same share in every latent, so that
+fixing any one of them changes all latents alike. DCI's informativeness is about all
+latents together, which lose nothing by a rotation; it falls because the trees of a
+forest cut along the axes.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ CODES = (
 # --- codes whose answer is known ----------------------------------------------------
 
 
-def hadamard(units: int) -> Tensor:
+def hadamard(latents: int) -> Tensor:
     """Orthogonal matrix (K, K) whose entries are all ±1/√K; K a power of two.
 
     Examples
@@ -74,16 +74,16 @@ def hadamard(units: int) -> Tensor:
     >>> 2 * hadamard(4)[3]
     tensor([ 1., -1., -1.,  1.], dtype=torch.float64)
     """
-    if units < 2 or units & (units - 1):
-        raise ValueError(f"units must be a power of two, at least 2, got {units}")
+    if latents < 2 or latents & (latents - 1):
+        raise ValueError(f"latents must be a power of two, at least 2, got {latents}")
     matrix = torch.ones(1, 1, dtype=torch.float64)
-    while len(matrix) < units:
+    while len(matrix) < latents:
         block = torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64)
         matrix = torch.kron(block, matrix)
-    return matrix / math.sqrt(units)
+    return matrix / math.sqrt(latents)
 
 
-def random_rotation(units: int, generator: torch.Generator) -> Tensor:
+def random_rotation(latents: int, generator: torch.Generator) -> Tensor:
     """Orthogonal matrix (K, K), uniform over all: QR of normal draws, signs mended.
 
     Examples
@@ -92,31 +92,31 @@ def random_rotation(units: int, generator: torch.Generator) -> Tensor:
     >>> torch.allclose(q @ q.T, torch.eye(3, dtype=torch.float64))
     True
     """
-    draws = torch.randn(units, units, generator=generator, dtype=torch.float64)
+    draws = torch.randn(latents, latents, generator=generator, dtype=torch.float64)
     q, r = torch.linalg.qr(draws)
     return q * r.diagonal().sign()
 
 
 def known_code(
-    name: str, levels: Sequence[int], units: int, generator: torch.Generator
+    name: str, levels: Sequence[int], latents: int, generator: torch.Generator
 ) -> Represent:
     """Make codes whose answer is known.
 
-    Each factor is standardised (mean 0, variance 1 over its levels); units beyond the
+    Each factor is standardised (mean 0, variance 1 over its levels); latents beyond the
     factors hold normal noise of the same variance, new in each call. So the covariance
     of the perfect code is I, and rotations leave it so.
 
     Parameters
     ----------
     name : str
-        ``"perfect"``: one unit a factor, then the noise. ``"permuted and rescaled"``:
-        the perfect code's units in random order, each times ±s with s between 0.1 and
-        10. ``"Hadamard-rotated"``: the perfect code times `hadamard`, so that each unit
-        holds the same share of all. ``"randomly rotated"``: times `random_rotation`.
-        ``"random"``: noise only.
+        ``"perfect"``: one latent a factor, then the noise. ``"permuted and rescaled"``:
+        the perfect code's latents in random order, each times ±s with s between 0.1 and
+        10. ``"Hadamard-rotated"``: the perfect code times `hadamard`, so that each
+        latent holds the same share of all. ``"randomly rotated"``: times
+        `random_rotation`. ``"random"``: noise only.
     levels : sequence of int, (F,)
         Number of levels of each factor.
-    units : int
+    latents : int
         K, at least F; a power of two for the Hadamard matrix.
     generator : Generator
         Source of the noise, the order, the rotation.
@@ -136,17 +136,18 @@ def known_code(
     levels = check_levels(levels)
     if name not in CODES:
         raise ValueError(f"name must be one of {CODES}, got {name!r}")
-    if units < len(levels):
+    if latents < len(levels):
         raise ValueError(
-            f"units must be at least the number of factors, {len(levels)}, got {units}"
+            f"latents must be at least the number of factors, {len(levels)}, got "
+            f"{latents}"
         )
     sizes = torch.tensor(levels, dtype=torch.float64)
     centre, spread = (sizes - 1) / 2, ((sizes.square() - 1) / 12).sqrt()
-    matrix = _matrix(name, units, generator)
+    matrix = _matrix(name, latents, generator)
 
     def represent(factors: Tensor) -> Tensor:
         noise = torch.randn(
-            len(factors), units, generator=generator, dtype=torch.float64
+            len(factors), latents, generator=generator, dtype=torch.float64
         )
         if name != "random":
             noise[:, : len(levels)] = (factors - centre) / spread
@@ -155,16 +156,16 @@ def known_code(
     return represent
 
 
-def _matrix(name: str, units: int, generator: torch.Generator) -> Tensor:
+def _matrix(name: str, latents: int, generator: torch.Generator) -> Tensor:
     if name == "Hadamard-rotated":
-        return hadamard(units)
+        return hadamard(latents)
     if name == "randomly rotated":
-        return random_rotation(units, generator)
-    matrix = torch.eye(units, dtype=torch.float64)
+        return random_rotation(latents, generator)
+    matrix = torch.eye(latents, dtype=torch.float64)
     if name == "permuted and rescaled":
-        scale = 10 ** (2 * torch.rand(units, generator=generator) - 1).double()
-        sign = 1 - 2.0 * torch.randint(2, (units,), generator=generator)
-        matrix = (sign * scale * matrix)[torch.randperm(units, generator=generator)]
+        scale = 10 ** (2 * torch.rand(latents, generator=generator) - 1).double()
+        sign = 1 - 2.0 * torch.randint(2, (latents,), generator=generator)
+        matrix = (sign * scale * matrix)[torch.randperm(latents, generator=generator)]
     return matrix
 
 
@@ -286,7 +287,7 @@ def known_answers(
     metric: str | Score,
     *,
     levels: Sequence[int] = SPRITES,
-    units: int = 8,
+    latents: int = 8,
     seeds: Sequence[int] = range(5),
     names: Sequence[str] = CODES,
 ) -> list[Answer]:
@@ -305,7 +306,7 @@ def known_answers(
     levels : sequence of int, (F,)
         Number of levels of each factor; by default those of dSprites without its
         colour.
-    units : int
+    latents : int
         K, at least F, a power of two.
     seeds : sequence of int
         At least two.
@@ -325,7 +326,7 @@ def known_answers(
     Examples
     --------
     >>> metric = on_sample(mig, 1000)
-    >>> answers = known_answers(metric, levels=(3, 4), units=2, names=("perfect",))
+    >>> answers = known_answers(metric, levels=(3, 4), latents=2, names=("perfect",))
     >>> answers[0].mean > 0.95, abs(answers[0].chance_mean) < 0.05
     (True, True)
     """
@@ -338,7 +339,7 @@ def known_answers(
     label = metric if isinstance(metric, str) else ""
     answers = []
     for name in names:
-        runs = [_both(score, name, levels, units, seed) for seed in seeds]
+        runs = [_both(score, name, levels, latents, seed) for seed in seeds]
         for part in runs[0][0]:
             values = tuple(real[part] for real, _ in runs)
             chance = tuple(lucky[part] for _, lucky in runs)
@@ -347,11 +348,11 @@ def known_answers(
 
 
 def _both(
-    score: Score, name: str, levels: Sequence[int], units: int, seed: int
+    score: Score, name: str, levels: Sequence[int], latents: int, seed: int
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Scores by name of a code, and of the same code by chance."""
     generator = torch.Generator().manual_seed(seed)
-    represent = known_code(name, levels, units, generator)
+    represent = known_code(name, levels, latents, generator)
     by_chance = unrelated(represent, levels, generator)
     # Seeds of factors and of codes differ: equal ones would give equal draws.
     return (

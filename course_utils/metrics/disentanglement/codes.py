@@ -25,7 +25,7 @@ from course_utils.arguments import matrix
 Represent = Callable[[Tensor], Tensor]
 
 ROWS_AT_ONCE = 8192  # how many codes are asked for in one call of represent
-STILL = 1e-6  # a unit that varies by less than this share of its size is rounding
+STILL = 1e-6  # a latent that varies by less than this share of its size is rounding
 
 
 def check_levels(levels: Sequence[int]) -> tuple[int, ...]:
@@ -83,12 +83,12 @@ def check_categorical(categorical: Sequence[int], count: int) -> set[int]:
     return chosen
 
 
-def live_units(z: Tensor) -> Tensor:
-    """Tell which units vary by more than rounding: (N, K) -> (K,) bool.
+def live_latents(z: Tensor) -> Tensor:
+    """Tell which latents vary by more than rounding: (N, K) -> (K,) bool.
 
     Examples
     --------
-    >>> live_units(torch.tensor([[1.0, 5.0], [2.0, 5.0], [3.0, 5.0]])).tolist()
+    >>> live_latents(torch.tensor([[1.0, 5.0], [2.0, 5.0], [3.0, 5.0]])).tolist()
     [True, False]
     """
     return z.std(dim=0, correction=0) > STILL * z.abs().amax(dim=0)

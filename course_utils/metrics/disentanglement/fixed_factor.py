@@ -5,8 +5,8 @@ a few numbers of the codes of each group, and let a classifier guess the factor.
 score is its accuracy on new groups. By chance it is about 1 / F, not 0.
 
 How far a rotation of the codes brings them down depends on the rotation. A random one
-leaves each factor a unit on which it weighs most, and both scores stay high. One that
-spreads every factor alike over all units (a Hadamard matrix) brings them to chance.
+leaves each factor a latent on which it weighs most, and both scores stay high. One that
+spreads every factor alike over all latents (a Hadamard matrix) brings them to chance.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ def beta_vae_score(
 
     A group is made of pairs; the two of a pair share the value of factor k and differ
     at random in the others. Its numbers are the means of |z₁ - z₂| over the pairs, one
-    for each unit: small for units that tell factor k.
+    for each latent: small for latents that tell factor k.
 
     Estimator: multinomial logistic regression (scikit-learn, C = 1) on these numbers,
     standardised; ``groups`` groups to fit, as many new ones to score. Higgins et al.
-    do not standardise; here the scale of a unit plays no role. Units that do not vary
-    are left out.
+    do not standardise; here the scale of a latent plays no role. Latents that do not
+    vary are left out.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def beta_vae_score(
         which = fixed.repeat_interleave(pairs)[:, None]  # (groups · pairs, 1)
         two.scatter_(1, which, one.gather(1, which))
         z = codes.encode(represent, one)
-        apart = (z - codes.encode(represent, two)).abs() * codes.live_units(z)
+        apart = (z - codes.encode(represent, two)).abs() * codes.live_latents(z)
         return apart.reshape(groups, pairs, -1).mean(dim=1), fixed
 
     seen, answers = draw()
@@ -108,14 +108,14 @@ def factor_vae_score(
     least: float = 0.0,
     seed: int = 0,
 ) -> float:
-    """Accuracy of a majority vote on the unit that varies least (FactorVAE score).
+    """Accuracy of a majority vote on the latent that varies least (FactorVAE score).
 
-    The examples of a group share the value of factor k. Each unit's variance in the
-    group is divided by its variance over all examples; the unit with the smallest
-    quotient votes for k. A vote table learns which factor each unit stands for.
+    The examples of a group share the value of factor k. Each latent's variance in the
+    group is divided by its variance over all examples; the latent with the smallest
+    quotient votes for k. A vote table learns which factor each latent stands for.
 
     Estimator: majority vote; ``groups`` groups to fit, as many new ones to score;
-    variances over all examples from 10 000 draws. Units that do not vary, or of
+    variances over all examples from 10 000 draws. Latents that do not vary, or of
     variance at most ``least``, do not vote.
 
     Parameters
@@ -130,8 +130,8 @@ def factor_vae_score(
     groups : int
         Groups to fit, and groups to score; at least 2 for each factor.
     least : float
-        Variance up to which a unit is unused. 0 leaves only constant units out; with
-        means of a VAE, whose unused units scatter a little, 0.05 is usual.
+        Variance up to which a latent is unused. 0 leaves only constant latents out;
+        with means of a VAE, whose unused latents scatter a little, 0.05 is usual.
     seed : int
         Seed of the groups.
 
@@ -162,7 +162,7 @@ def factor_vae_score(
     generator = torch.Generator().manual_seed(seed)
     z = codes.encode(represent, codes.draw_factors(levels, 10_000, generator))
     variance = z.var(dim=0)
-    votes = codes.live_units(z) & (variance > least)
+    votes = codes.live_latents(z) & (variance > least)
 
     def draw() -> tuple[Tensor, Tensor]:
         fixed = _fixed(levels, groups, generator)
@@ -176,12 +176,12 @@ def factor_vae_score(
         quotient = group.reshape(groups, size, -1).var(dim=1) / variance
         return quotient.masked_fill(~votes, float("inf")).argmin(dim=1), fixed
 
-    unit, fixed = draw()
+    latent, fixed = draw()
     table = torch.zeros(z.shape[1], len(levels), dtype=torch.long)  # (K, F)
-    table.index_put_((unit, fixed), torch.ones_like(unit), accumulate=True)
+    table.index_put_((latent, fixed), torch.ones_like(latent), accumulate=True)
     guess = table.argmax(dim=1)
-    unit, fixed = draw()
-    return (guess[unit] == fixed).double().mean().item()
+    latent, fixed = draw()
+    return (guess[latent] == fixed).double().mean().item()
 
 
 def _check(levels: Sequence[int], groups: int, **sizes: int) -> tuple[int, ...]:

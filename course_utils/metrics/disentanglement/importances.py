@@ -1,4 +1,4 @@
-"""DCI: disentanglement, completeness, informativeness, from importances of units."""
+"""DCI: disentanglement, completeness, informativeness, from importances of latents."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class DCI:
     Attributes
     ----------
     disentanglement
-        In [0, 1]; 1 when each unit matters for one factor only.
+        In [0, 1]; 1 when each latent matters for one factor only.
     completeness
-        In [0, 1]; 1 when each factor is told by one unit only.
+        In [0, 1]; 1 when each factor is told by one latent only.
     informativeness
-        How well all units together predict the factors, on new rows: 1 at best, about 0
-        (or a little below) by chance.
+        How well all latents together predict the factors, on new rows: 1 at best, about
+        0 (or a little below) by chance.
     importance : Tensor, (K, F)
-        How much each unit matters for the prediction of each factor.
+        How much each latent matters for the prediction of each factor.
     """
 
     disentanglement: float
@@ -48,8 +48,8 @@ def dci(
 ) -> DCI:
     """Disentanglement, completeness, informativeness.
 
-    Each factor is predicted from all units, standardised, by scikit-learn. Half of the
-    rows fit, the others score.
+    Each factor is predicted from all latents, standardised, by scikit-learn. Half of
+    the rows fit, the others score.
 
     Estimators:
 
@@ -70,7 +70,7 @@ def dci(
     Parameters
     ----------
     z : Tensor, (N, K)
-        Codes: means or samples of q(z|x), say which. At least two units.
+        Codes: means or samples of q(z|x), say which. At least two latents.
     factors : Tensor, (N, F)
         Integer classes, row by row those of z. At least two factors.
     categorical : sequence of int
@@ -108,10 +108,10 @@ def dci(
         raise ValueError(f"estimator must be one of {ESTIMATORS}, got {estimator!r}")
     if z.shape[1] < 2 or factors.shape[1] < 2 or z.shape[0] < 20:
         raise ValueError(
-            "expected at least 20 rows, two units and two factors, got z "
+            "expected at least 20 rows, two latents and two factors, got z "
             f"{tuple(z.shape)} and factors {tuple(factors.shape)}"
         )
-    live = codes.live_units(z)
+    live = codes.live_latents(z)
     size = torch.where(live, z.std(dim=0), torch.ones_like(z[0]))
     z = torch.where(live, (z - z.mean(dim=0)) / size, torch.zeros_like(z))
     order = torch.randperm(len(z), generator=torch.Generator().manual_seed(seed))
@@ -130,9 +130,9 @@ def dci(
 
 
 def disentanglement(importance: Tensor) -> float:
-    """Mean over units of 1 - entropy of a unit's importances, weighted by their sum.
+    """Mean over latents of 1 - entropy of its importances, weighted by their sum.
 
-    The entropy is taken to base F, so that a unit that matters alike for all factors
+    The entropy is taken to base F, so that a latent that matters alike for all factors
     scores 0. Without any importance the score is 0.
 
     Examples
@@ -152,7 +152,7 @@ def disentanglement(importance: Tensor) -> float:
 def completeness(importance: Tensor) -> float:
     """Mean over factors of 1 - entropy of a factor's importances, to base K.
 
-    A factor for which no unit matters scores 0.
+    A factor for which no latent matters scores 0.
 
     Examples
     --------
@@ -191,7 +191,7 @@ def _predict(
     estimator: str,
     seed: int,
 ) -> tuple[Tensor, float]:
-    """Return the importance of each unit (K,), and the score on new rows."""
+    """Return the importance of each latent (K,), and the score on new rows."""
     fit, new = order[::2], order[1::2]
     target = classes.double()
     target = (target - target[fit].mean()) / (target.std() or 1)
@@ -233,7 +233,8 @@ def _model(estimator: str, unordered: bool, seed: int) -> Any:
             return ensemble.GradientBoostingClassifier(random_state=seed)
         return ensemble.GradientBoostingRegressor(random_state=seed)
     forest: dict[str, Any] = {"n_estimators": 10, "min_samples_leaf": 5}
-    forest |= {"max_features": None, "random_state": seed}  # each split sees all units
+    # Each split sees all latents.
+    forest |= {"max_features": None, "random_state": seed}
     if unordered:
         return ensemble.RandomForestClassifier(**forest)
     return ensemble.RandomForestRegressor(**forest)

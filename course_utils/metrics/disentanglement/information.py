@@ -1,4 +1,4 @@
-"""Mutual information between units and factors, and the gap made of it (MIG)."""
+"""Mutual information between latents and factors, and the gap made of it (MIG)."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def entropies(factors: Tensor) -> Tensor:
 
 
 def bin_codes(z: Tensor, bins: int, binning: str = "mass") -> Tensor:
-    """Sort the values of each unit into bins: (N, K) -> int64 (N, K).
+    """Sort the values of each latent into bins: (N, K) -> int64 (N, K).
 
     Parameters
     ----------
@@ -77,15 +77,15 @@ def bin_codes(z: Tensor, bins: int, binning: str = "mass") -> Tensor:
         At least 2.
     binning : str
         ``"mass"``: bins of equal share. A value goes by its rank, equal values by their
-        middle rank, so a strictly monotone map of a unit changes nothing. A unit of at
-        most ``bins`` different values keeps each in a bin of its own.
+        middle rank, so a strictly monotone map of a latent changes nothing. A latent of
+        at most ``bins`` different values keeps each in a bin of its own.
         ``"width"``: bins of equal width from the least to the greatest value. Better
         where a code has narrow clusters at equal distances; at the mercy of outliers.
 
     Returns
     -------
     Tensor
-        Index of the bin, in [0, bins). A unit that does not vary is all 0.
+        Index of the bin, in [0, bins). A latent that does not vary is all 0.
 
     Raises
     ------
@@ -106,23 +106,23 @@ def bin_codes(z: Tensor, bins: int, binning: str = "mass") -> Tensor:
     if binning not in ("mass", "width"):
         raise ValueError(f"binning must be 'mass' or 'width', got {binning!r}")
     sort = _by_mass if binning == "mass" else _by_width
-    binned = torch.stack([sort(unit, bins) for unit in z.T], dim=1)
-    return torch.where(codes.live_units(z), binned, torch.zeros_like(binned))
+    binned = torch.stack([sort(latent, bins) for latent in z.T], dim=1)
+    return torch.where(codes.live_latents(z), binned, torch.zeros_like(binned))
 
 
-def _by_mass(unit: Tensor, bins: int) -> Tensor:
-    values, place, counts = unit.unique(return_inverse=True, return_counts=True)
+def _by_mass(latent: Tensor, bins: int) -> Tensor:
+    values, place, counts = latent.unique(return_inverse=True, return_counts=True)
     if len(values) <= bins:
         return place
     end = counts.cumsum(dim=0)
     twice_middle = end + (end - counts)  # in whole numbers: nothing is rounded
-    return (bins * twice_middle // (2 * len(unit)))[place]
+    return (bins * twice_middle // (2 * len(latent)))[place]
 
 
-def _by_width(unit: Tensor, bins: int) -> Tensor:
-    low, high = unit.min(), unit.max()
+def _by_width(latent: Tensor, bins: int) -> Tensor:
+    low, high = latent.min(), latent.max()
     width = torch.where(high > low, high - low, torch.ones_like(low))
-    return ((unit - low) / width * bins).long().clamp(max=bins - 1)
+    return ((latent - low) / width * bins).long().clamp(max=bins - 1)
 
 
 def default_bins(factors: Tensor) -> int:
@@ -138,7 +138,7 @@ def default_bins(factors: Tensor) -> int:
 def information_matrix(
     z: Tensor, factors: Tensor, bins: int | None = None, binning: str = "mass"
 ) -> Tensor:
-    """Mutual information of each binned unit with each factor, in nats.
+    """Mutual information of each binned latent with each factor, in nats.
 
     Estimator: plug-in (the frequencies of the sample taken as probabilities). It is too
     large, for unrelated variables by about `chance_information`.
@@ -157,7 +157,7 @@ def information_matrix(
     Returns
     -------
     Tensor, (K, F)
-        Rows are units, columns are factors; a unit that does not vary has zeros.
+        Rows are latents, columns are factors; a latent that does not vary has zeros.
 
     Raises
     ------
@@ -167,7 +167,7 @@ def information_matrix(
     Examples
     --------
     >>> factors = torch.cartesian_prod(torch.arange(2), torch.arange(4))
-    >>> z = factors.flip(1).float()  # unit 0 holds factor 1, unit 1 factor 0
+    >>> z = factors.flip(1).float()  # latent 0 holds factor 1, latent 1 factor 0
     >>> information_matrix(z, factors).exp().round().tolist()
     [[1.0, 4.0], [2.0, 1.0]]
     """
@@ -186,8 +186,8 @@ def _counts(a: Tensor, b: Tensor) -> Tensor:
 def information_gap(information: Tensor, entropy: Tensor) -> Tensor:
     """Gap of each factor: (K, F) and (F,) -> (F,), in [0, 1].
 
-    (I of the most informed unit - I of the second most) / entropy of the factor.
-    With a single unit the second is 0.
+    (I of the most informed latent - I of the second most) / entropy of the factor.
+    With a single latent the second is 0.
 
     Raises
     ------
@@ -208,7 +208,7 @@ def information_gap(information: Tensor, entropy: Tensor) -> Tensor:
     if not (entropy > 0).all():
         raise ValueError("entropy must be positive: each factor has to vary")
     padded = torch.cat([information, torch.zeros_like(information[:1])])
-    first, second = padded.topk(2, dim=0).values  # over units, for each factor
+    first, second = padded.topk(2, dim=0).values  # over latents, for each factor
     return (first - second) / entropy
 
 
@@ -217,14 +217,14 @@ def mig(
 ) -> float:
     """Mutual information gap: the mean of `information_gap` over the factors.
 
-    Estimator: binned units, plug-in information (`information_matrix`). Chen et al.
+    Estimator: binned latents, plug-in information (`information_matrix`). Chen et al.
     integrate over q(z|x) instead of binning; the two agree on codes that hardly
     scatter.
 
     The cost of few examples, measured with 40 bins on a perfect code of factors of 3,
-    6, 40, 32 and 32 levels beside noise units: 0.92 with N = 2000, 0.97 with 5000, 0.99
-    with 10 000. The cost of bins by mass when each level scatters by 1 % of the unit's
-    standard deviation: 0.91 instead of 0.98 with bins by width (N = 10 000).
+    6, 40, 32 and 32 levels beside latents of noise: 0.92 with N = 2000, 0.97 with 5000,
+    0.99 with 10 000. The cost of bins by mass when each level scatters by 1 % of the
+    latent's standard deviation: 0.91 instead of 0.98 with bins by width (N = 10 000).
 
     Parameters
     ----------
@@ -234,7 +234,7 @@ def mig(
     Returns
     -------
     float
-        In [0, 1]; 1 when each factor is told by one unit alone.
+        In [0, 1]; 1 when each factor is told by one latent alone.
 
     Raises
     ------

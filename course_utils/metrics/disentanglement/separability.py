@@ -1,4 +1,4 @@
-"""How far the best unit of a factor is ahead of the second best (SAP)."""
+"""How far the best latent of a factor is ahead of the second best (SAP)."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from course_utils.metrics.disentanglement import codes
 def sap_matrix(
     z: Tensor, factors: Tensor, categorical: Sequence[int] = (), seed: int = 0
 ) -> Tensor:
-    """How well each unit, alone, predicts each factor; 0 by chance, 1 at best.
+    """How well each latent, alone, predicts each factor; 0 by chance, 1 at best.
 
     Estimators:
 
-    - a factor with an order: squared correlation of the unit with the class, which is
+    - a factor with an order: squared correlation of the latent with the class, which is
       the R² of a straight line, on all rows;
-    - a factor without one: thresholds on the unit, one class between each two (a
+    - a factor without one: thresholds on the latent, one class between each two (a
       decision tree of at most as many leaves as classes, scikit-learn, classes weighted
       alike), fitted on half of the rows; balanced accuracy on the other half, put on a
       scale where guessing is 0 and no error 1. Kumar et al. do not change the scale:
       then a perfect code of three classes would end at 1 - 1/3.
 
     A factor that goes round, such as an angle, has no straight line: expect little of
-    a unit that holds it.
+    a latent that holds it.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def sap_matrix(
     Returns
     -------
     Tensor, (K, F)
-        Rows are units, columns are factors; a unit that does not vary has zeros.
+        Rows are latents, columns are factors; a latent that does not vary has zeros.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def sap_matrix(
     z, factors = codes.check_table(z, factors)
     unordered = codes.check_categorical(categorical, factors.shape[1])
     scores = _squared_correlation(z, factors.double())
-    live = codes.live_units(z)
+    live = codes.live_latents(z)
     for k in unordered:
         for j in live.nonzero()[:, 0].tolist():
             scores[j, k] = _threshold_score(z[:, j], factors[:, k], seed)
@@ -72,17 +72,17 @@ def _squared_correlation(z: Tensor, v: Tensor) -> Tensor:
     return (z.T @ v).square() / size[:, None] / v.square().sum(dim=0)
 
 
-def _threshold_score(unit: Tensor, classes: Tensor, seed: int) -> float:
+def _threshold_score(latent: Tensor, classes: Tensor, seed: int) -> float:
     from sklearn.tree import DecisionTreeClassifier  # only here: it loads slowly
 
-    order = torch.randperm(len(unit), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(latent), generator=torch.Generator().manual_seed(seed))
     fit, new = order[::2], order[1::2]
     count = int(classes.max()) + 1
     tree = DecisionTreeClassifier(
         max_leaf_nodes=count, class_weight="balanced", random_state=seed
     )
-    tree.fit(unit[fit, None].numpy(), classes[fit].numpy())
-    right = torch.from_numpy(tree.predict(unit[new, None].numpy())) == classes[new]
+    tree.fit(latent[fit, None].numpy(), classes[fit].numpy())
+    right = torch.from_numpy(tree.predict(latent[new, None].numpy())) == classes[new]
     recalls = [right[classes[new] == c].double().mean() for c in classes[new].unique()]
     accuracy = torch.stack(recalls).mean().item()
     return max(0.0, (accuracy - 1 / count) / (1 - 1 / count))
@@ -91,9 +91,9 @@ def _threshold_score(unit: Tensor, classes: Tensor, seed: int) -> float:
 def sap(
     z: Tensor, factors: Tensor, categorical: Sequence[int] = (), seed: int = 0
 ) -> float:
-    """Separated attribute predictability: mean over factors of best - second best unit.
+    """Separated attribute predictability: mean over factors of best - second best.
 
-    Estimator: see `sap_matrix`. With a single unit the second is 0.
+    Estimator: see `sap_matrix`. With a single latent the second is 0.
 
     Parameters
     ----------

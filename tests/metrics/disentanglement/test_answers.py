@@ -34,12 +34,12 @@ def generator(seed=0):
 # --- the codes ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("units", [2, 4, 8, 16])
-def test_the_hadamard_matrix_agrees_with_scipy_and_is_a_rotation(units):
-    matrix = hadamard(units)
-    expected = scipy_hadamard(units) / math.sqrt(units)
+@pytest.mark.parametrize("latents", [2, 4, 8, 16])
+def test_the_hadamard_matrix_agrees_with_scipy_and_is_a_rotation(latents):
+    matrix = hadamard(latents)
+    expected = scipy_hadamard(latents) / math.sqrt(latents)
     np.testing.assert_allclose(matrix, expected, atol=1e-15)
-    torch.testing.assert_close(matrix @ matrix.T, torch.eye(units).double())
+    torch.testing.assert_close(matrix @ matrix.T, torch.eye(latents).double())
 
 
 def test_random_rotations_are_uniform():
@@ -155,7 +155,7 @@ def test_a_hadamard_rotation_brings_the_score_to_nearly_nothing(answers, score):
 
 @pytest.mark.parametrize("score", VOTES)
 def test_a_hadamard_rotation_brings_the_votes_to_chance(answers, score):
-    """Fixing a factor takes 1/8 of every unit's variance, whichever the factor."""
+    """Fixing a factor takes 1/8 of every latent's variance, whichever the factor."""
     answer = answers[score, "Hadamard-rotated"]
     assert answer.mean == pytest.approx(FIFTH, abs=0.04)
     assert answer.interval[1] < 0.3
@@ -171,7 +171,7 @@ def test_a_hadamard_rotation_brings_the_votes_to_chance(answers, score):
     ],
 )
 def test_a_random_rotation_costs_a_good_part(answers, score, most):
-    """Not all: a random rotation is uneven, and some units keep a favourite factor."""
+    """Not all: a random rotation is uneven, some latents keep a favourite factor."""
     answer = answers[score, "randomly rotated"]
     assert answer.mean < most < answers[score, "perfect"].interval[0]
     assert answer.mean > answers[score, "Hadamard-rotated"].interval[1]
@@ -179,7 +179,7 @@ def test_a_random_rotation_costs_a_good_part(answers, score, most):
 
 @pytest.mark.parametrize("score", VOTES)
 def test_a_random_rotation_costs_the_votes_little(answers, score):
-    """Each factor still has a unit on which it weighs most: enough to be told by."""
+    """Each factor still has a latent on which it weighs most: enough to be told by."""
     answer = answers[score, "randomly rotated"]
     assert answer.interval[0] > 2 * FIFTH > answer.chance_interval[1]
     assert answer.mean > 0.6
@@ -220,7 +220,7 @@ def rows_out_of_step(z, v):
 
 
 def by_position(z, v):
-    """Unit k is supposed to hold factor k."""
+    """Latent k is supposed to hold factor k."""
     return float(torch.corrcoef(torch.cat([z, v], 1).T)[:5, 8:].diagonal().abs().mean())
 
 
@@ -238,7 +238,9 @@ def test_the_table_shows_a_metric_that_looks_at_positions():
 
 def test_a_metric_may_return_scores_by_name():
     both = on_sample(lambda z, v: {"mig": mig(z, v), "sap": sap(z, v)}, count=500)
-    answers = known_answers(both, levels=(3, 4), units=2, seeds=(1, 2), names=CODES[:2])
+    answers = known_answers(
+        both, levels=(3, 4), latents=2, seeds=(1, 2), names=CODES[:2]
+    )
     assert [(a.score, a.code) for a in answers] == [
         ("mig", "perfect"),
         ("sap", "perfect"),
@@ -255,7 +257,7 @@ def test_chance_draws_factors_anew_where_one_is_held_fixed():
         z = represent(torch.full((200, 2), 2))
         return float((z[:, 0] == z[0, 0]).double().mean())
 
-    (answer,) = known_answers(shared, levels=(8, 8), units=2, names=("perfect",))
+    (answer,) = known_answers(shared, levels=(8, 8), latents=2, names=("perfect",))
     assert answer.mean == 1 and answer.chance_mean < 0.25
 
 
@@ -263,12 +265,12 @@ def test_each_seed_is_handed_on():
     def told(represent, levels, seed):
         return seed
 
-    (answer,) = known_answers(told, levels=(3, 4), units=2, names=("perfect",))
+    (answer,) = known_answers(told, levels=(3, 4), latents=2, names=("perfect",))
     assert len(set(answer.values)) == 5 and answer.values == answer.chance
 
 
 def test_the_table_is_the_same_each_time():
-    arguments = {"levels": (3, 4), "units": 4, "seeds": (0, 1)}
+    arguments = {"levels": (3, 4), "latents": 4, "seeds": (0, 1)}
     assert known_answers("FactorVAE", **arguments) == known_answers(
         "FactorVAE", **arguments
     )
@@ -291,7 +293,7 @@ def test_intervals_are_students():
         (lambda: known_answers("IRS"), "metric must be one of"),
         (lambda: known_answers("MIG", seeds=(1,)), "two seeds"),
         (lambda: known_answers("MIG", names=("good",)), "name must be one of"),
-        (lambda: known_answers("MIG", units=4), "at least the number of factors"),
+        (lambda: known_answers("MIG", latents=4), "at least the number of factors"),
         (lambda: known_answers("MIG", levels=(3,)), "two factors"),
         (
             lambda: known_code("Hadamard-rotated", (2, 2), 3, generator()),

@@ -11,7 +11,7 @@ from course_utils.metrics.disentanglement.codes import (
     draw_factors,
     encode,
     from_table,
-    live_units,
+    live_latents,
     unrelated,
 )
 
@@ -67,12 +67,12 @@ def test_unrelated_codes_have_the_distribution_but_not_the_factors():
     assert ((counts - 1000).abs() < 5 * 1000**0.5).all()
 
 
-def test_a_unit_lives_when_it_varies_by_more_than_rounding():
+def test_a_latent_lives_when_it_varies_by_more_than_rounding():
     steps = torch.linspace(0, 1, 50)
     z = torch.stack([steps, 1e-9 * steps, 1e-8 * steps + 3, 0 * steps, 3 + steps], 1)
-    assert live_units(z.double()).tolist() == [True, True, False, False, True]
+    assert live_latents(z.double()).tolist() == [True, True, False, False, True]
     jitter = torch.full((50,), 0.1) + 1e-8 * steps  # one rounding up or down
-    assert not live_units(jitter[:, None].double())
+    assert not live_latents(jitter[:, None].double())
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,8 @@ def noise(*shape, seed=0):
     return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
-def rotation(units, seed=0):
-    return torch.linalg.qr(noise(units, units, seed=seed))[0]
+def rotation(latents, seed=0):
+    return torch.linalg.qr(noise(latents, latents, seed=seed))[0]
 
 
 # --- what is drawn ------------------------------------------------------------------
@@ -131,11 +131,11 @@ def slow_factor_vae(table, groups, size, rng):
 
     votes = {}
     for _ in range(groups):
-        unit, k = draw()
-        votes.setdefault(unit, []).append(k)
-    guess = {unit: max(range(3), key=ks.count) for unit, ks in votes.items()}
+        latent, k = draw()
+        votes.setdefault(latent, []).append(k)
+    guess = {latent: max(range(3), key=ks.count) for latent, ks in votes.items()}
     return np.mean(
-        [guess.get(unit) == k for unit, k in (draw() for _ in range(groups))]
+        [guess.get(latent) == k for latent, k in (draw() for _ in range(groups))]
     )
 
 
@@ -168,14 +168,14 @@ def test_a_perfect_code_scores_one(score):
     assert score(from_table(standardised(), LEVELS), LEVELS, groups=150) == 1
 
 
-def test_factor_vae_ignores_order_scale_and_sign_of_units():
+def test_factor_vae_ignores_order_scale_and_sign_of_latents():
     table = standardised() @ rotation(3)
     plain = factor_vae_score(from_table(table, LEVELS), LEVELS, groups=300)
     moved = (table * torch.tensor([-0.125, 8.0, 1.0]))[:, [2, 0, 1]] + 3
     assert factor_vae_score(from_table(moved, LEVELS), LEVELS, groups=300) == plain
 
 
-def test_beta_vae_ignores_order_scale_and_sign_of_units():
+def test_beta_vae_ignores_order_scale_and_sign_of_latents():
     table = standardised() @ rotation(3)
     plain = beta_vae_score(from_table(table, LEVELS), LEVELS, groups=300)
     moved = (table * torch.tensor([-0.125, 8.0, 1.0]))[:, [2, 0, 1]] + 3
@@ -184,7 +184,7 @@ def test_beta_vae_ignores_order_scale_and_sign_of_units():
 
 
 @pytest.mark.parametrize("score", BOTH)
-def test_an_unused_unit_changes_nothing(score):
+def test_an_unused_latent_changes_nothing(score):
     table = standardised() @ rotation(3)
     plain = score(from_table(table, LEVELS), LEVELS, groups=300)
     jitter = 0.1 + 1e-9 * grid()[:, :1]  # rounding that follows a factor
@@ -195,9 +195,9 @@ def test_an_unused_unit_changes_nothing(score):
 
 
 @pytest.mark.parametrize("score", BOTH)
-@pytest.mark.parametrize("units", [1, 3])
-def test_a_code_of_constants_scores_chance(score, units):
-    found = score(from_table(torch.ones(60, units), LEVELS), LEVELS, groups=300)
+@pytest.mark.parametrize("latents", [1, 3])
+def test_a_code_of_constants_scores_chance(score, latents):
+    found = score(from_table(torch.ones(60, latents), LEVELS), LEVELS, groups=300)
     assert found == pytest.approx(1 / 3, abs=0.01)
 
 
@@ -221,7 +221,7 @@ def test_a_missing_factor_costs_factor_vae_its_share_and_beta_vae_nothing():
     assert found == pytest.approx(2 / 3, abs=0.02)
 
 
-def test_a_unit_of_little_variance_is_left_out_on_demand():
+def test_a_latent_of_little_variance_is_left_out_on_demand():
     levels = (4, 4)
     table = standardised(levels) * torch.tensor([1.0, 0.1])
     represent = from_table(table, levels)

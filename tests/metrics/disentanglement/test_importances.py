@@ -38,24 +38,24 @@ def standardised(v):
 
 @settings(max_examples=40)
 @given(st.integers(2, 6), st.integers(2, 5), st.integers(0, 9999))
-def test_scores_of_importances_agree_with_scipy(units, factors, seed):
-    table = rand(units, factors, seed=seed).abs()
-    table[seed % units] = 0  # an unused unit
+def test_scores_of_importances_agree_with_scipy(latents, factors, seed):
+    table = rand(latents, factors, seed=seed).abs()
+    table[seed % latents] = 0  # an unused latent
     rows = [(row.sum(), 1 - entropy(row, base=factors)) for row in table if row.sum()]
     weights = np.array([w for w, _ in rows])
     expected = np.average([d for _, d in rows], weights=weights)
     assert disentanglement(table) == pytest.approx(expected, abs=1e-9)
-    columns = [1 - entropy(column, base=units) for column in table.T]
+    columns = [1 - entropy(column, base=latents) for column in table.T]
     assert completeness(table) == pytest.approx(np.mean(columns), abs=1e-9)
 
 
-def test_a_unit_for_all_factors_and_a_factor_over_all_units():
-    one_unit_for_all = torch.tensor([[1.0, 1, 1], [0, 0, 0], [0, 0, 0]])
-    assert disentanglement(one_unit_for_all) == pytest.approx(0, abs=1e-12)
-    assert completeness(one_unit_for_all) == pytest.approx(1)
-    two_units_each = torch.tensor([[1.0, 0], [1, 0], [0, 1], [0, 1]])
-    assert disentanglement(two_units_each) == pytest.approx(1)
-    assert completeness(two_units_each) == pytest.approx(0.5)  # log 2 of log 4
+def test_a_latent_for_all_factors_and_a_factor_over_all_latents():
+    one_latent_for_all = torch.tensor([[1.0, 1, 1], [0, 0, 0], [0, 0, 0]])
+    assert disentanglement(one_latent_for_all) == pytest.approx(0, abs=1e-12)
+    assert completeness(one_latent_for_all) == pytest.approx(1)
+    two_latents_each = torch.tensor([[1.0, 0], [1, 0], [0, 1], [0, 1]])
+    assert disentanglement(two_latents_each) == pytest.approx(1)
+    assert completeness(two_latents_each) == pytest.approx(0.5)  # log 2 of log 4
 
 
 def test_nothing_that_matters_scores_zero():
@@ -104,7 +104,7 @@ def test_unrelated_codes_inform_of_nothing(estimator):
 
 
 def test_lasso_weights_in_closed_form():
-    """Uncorrelated units: each weight is its covariance less the penalty, or 0."""
+    """Uncorrelated latents: each weight is its covariance less the penalty, or 0."""
     v = grid(4, 6, repeat=2000)
     c, s = math.cos(0.05), math.sin(0.05)
     z = standardised(v) @ torch.tensor([[c, s], [-s, c]], dtype=torch.float64)
@@ -114,7 +114,7 @@ def test_lasso_weights_in_closed_form():
         scores.importance, [[c - 0.1, 0], [0, c - 0.1]], atol=0.02
     )
     assert scores.importance[0, 1] == scores.importance[1, 0] == 0
-    # what is left: the penalty squared, and the small unit
+    # what is left: the penalty squared, and the small latent
     lost = (1 - c * (c - 0.1)) ** 2 + (s * (c - 0.1)) ** 2
     assert scores.informativeness == pytest.approx(1 - lost, abs=0.005)
 
@@ -128,7 +128,7 @@ def test_classes_without_an_order_are_classified():
 
 
 def test_lasso_adds_up_what_tells_each_class():
-    """One unit a class: all three matter alike, and together the class is known."""
+    """One latent a class: all three matter alike, and together the class is known."""
     v = grid(3, 4, repeat=100)
     z = torch.cat([torch.nn.functional.one_hot(v[:, 0]), v[:, 1:]], dim=1).double()
     scores = dci(z, v, categorical=(0,), estimator="lasso")
@@ -146,7 +146,7 @@ def test_guessing_the_most_frequent_class_informs_of_nothing():
 
 
 @pytest.mark.parametrize("estimator", ["forest", "lasso"])
-def test_scale_and_sign_of_units_do_not_matter(estimator):
+def test_scale_and_sign_of_latents_do_not_matter(estimator):
     v = grid(3, 4, 5, repeat=6)
     z = standardised(v) @ rand(3, 3) + 0.1 * rand(360, 3, seed=1)
     plain = dci(z, v, estimator=estimator)
@@ -159,7 +159,7 @@ def test_scale_and_sign_of_units_do_not_matter(estimator):
 
 
 @pytest.mark.parametrize("estimator", ["forest", "lasso"])
-def test_unused_units_matter_for_nothing(estimator):
+def test_unused_latents_matter_for_nothing(estimator):
     v = grid(3, 4, repeat=10)
     jitter = 0.1 + 1e-9 * v[:, :1].double()
     constant = torch.full((120, 1), 7.0).double()
@@ -184,7 +184,7 @@ def test_the_seed_decides():
     ("z", "v", "more", "says"),
     [
         (torch.ones(24, 2), grid(4, 6), {"estimator": "oracle"}, "estimator must be"),
-        (torch.ones(24, 1), grid(4, 6), {}, "two units"),
+        (torch.ones(24, 1), grid(4, 6), {}, "two latents"),
         (torch.ones(24, 2), grid(24), {}, "two factors"),
         (torch.ones(12, 2), grid(3, 4), {}, "20 rows"),
         (torch.ones(24, 2), grid(4, 6), {"categorical": (2,)}, "categorical"),

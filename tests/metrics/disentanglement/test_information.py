@@ -147,7 +147,7 @@ def test_equal_values_share_a_bin():
 
 
 @pytest.mark.parametrize("binning", ["mass", "width"])
-def test_a_constant_unit_tells_nothing(binning):
+def test_a_constant_latent_tells_nothing(binning):
     factors = grid(3, 4, repeat=5)
     jitter = 0.1 + 1e-9 * factors[:, 0].double()  # follows a factor
     z = torch.stack([factors[:, 1], torch.full_like(jitter, 7.0), jitter], dim=1)
@@ -175,7 +175,7 @@ def test_equal_mass_does_not_notice_a_monotone_map(seed, name, bins):
 
 @settings(max_examples=25)
 @given(st.integers(0, 9999), st.sampled_from([2, 4, 9, 20, 60]))
-def test_a_sign_and_the_order_of_units_do_not_matter(seed, bins):
+def test_a_sign_and_the_order_of_latents_do_not_matter(seed, bins):
     factors = torch.randint(5, (180, 3), generator=generator(seed))
     z = torch.cat([factors, factors[:, :1]], 1) + 0.5 * rand(180, 4, seed=seed)
     score = mig(z, factors, bins)
@@ -231,14 +231,14 @@ def exact_cases():
 
     v = grid(4, 8)
     half = torch.stack([v[:, 1] // 4, v[:, 0], v[:, 0] % 2, v[:, 1]], 1)
-    yield "a second unit holds one bit", half, v, [1 / 2, 2 / 3]
+    yield "a second latent holds one bit", half, v, [1 / 2, 2 / 3]
 
     v = grid(4, 4, repeat=16)  # 256 rows, and a gap of one half
     half = torch.stack([v[:, 0], v[:, 0] % 2, v[:, 1], v[:, 1] // 2, v[:, 1] % 2], 1)
     yield "one half", half, v, [1 / 2, 1 / 2]
 
     v = grid(3, 4)
-    yield "both in one unit", (4 * v[:, :1] + v[:, 1:]), v, [1, 1]
+    yield "both in one latent", (4 * v[:, :1] + v[:, 1:]), v, [1, 1]
     twice = torch.cat([v, v.flip(1)], 1)
     yield "everything twice", twice, v, [0, 0]
 
@@ -263,8 +263,8 @@ def gaps_of(case):
     if gaps is not None:
         return gaps
     table = [
-        [enumerated(_table(unit, factor)) for factor in v.T.tolist()]
-        for unit in z.T.tolist()
+        [enumerated(_table(latent, factor)) for factor in v.T.tolist()]
+        for latent in z.T.tolist()
     ]
     own = [enumerated(_table(factor, factor)) for factor in v.T.tolist()]
     best = [sorted(column, reverse=True) for column in zip(*table, strict=True)]
@@ -319,7 +319,7 @@ def factors_reshaped(z, v):
 
 
 def along_factors(z, v):
-    """The two largest factors of each unit, instead of units of each factor."""
+    """The two largest factors of each latent, instead of latents of each factor."""
     information = information_matrix(z, v).sort(dim=1, descending=True).values
     first, second = information[:, 0], information[:, 1]
     return float(((first - second) / entropies(v).max()).mean())
@@ -345,7 +345,7 @@ def first_and_mean(z, v):
     return float(((information[0] - information.mean(dim=0)) / h).mean())
 
 
-def first_two_units(z, v):
+def first_two_latents(z, v):
     """Not sorted at all."""
     information = pad(information_matrix(z, v))
     return float(((information[0] - information[1]) / entropies(v)).mean())
@@ -357,7 +357,7 @@ def entropy_of_another_factor(z, v):
     return float(((information[0] - information[1]) / h.roll(1)).mean())
 
 
-def entropy_of_the_unit(z, v):
+def entropy_of_the_latent(z, v):
     information = pad(information_matrix(z, v))
     best = information.argmax(dim=0).clamp(max=z.shape[1] - 1)
     binned = bin_codes(z, default_bins(v))
@@ -423,9 +423,9 @@ SLIPS = [
     second_and_third,
     first_and_last,
     first_and_mean,
-    first_two_units,
+    first_two_latents,
     entropy_of_another_factor,
-    entropy_of_the_unit,
+    entropy_of_the_latent,
     largest_entropy,
     mean_of_gaps_over_mean_entropy,
     log_of_levels,

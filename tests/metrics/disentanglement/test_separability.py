@@ -1,4 +1,4 @@
-"""SAP: squared correlations and thresholds, unit by unit."""
+"""SAP: squared correlations and thresholds, latent by latent."""
 
 import itertools
 import math
@@ -71,20 +71,20 @@ def test_a_threshold_between_two_normal_classes_in_closed_form():
     """One standard deviation apart: half-way, each recall is Φ(1/2), rare or not."""
     rare = (torch.arange(20_000) % 20 == 0).long()
     v = torch.stack([rare, torch.arange(20_000) // 2 % 2], dim=1)
-    z = rare[:, None] + rand(20_000, 6)  # six units that differ by their noise
+    z = rare[:, None] + rand(20_000, 6)  # six latents that differ by their noise
     expected = 2 * norm.cdf(0.5) - 1
     found = sap_matrix(z, v, categorical=(0,))[:, 0].mean()
     assert found == pytest.approx(expected, abs=0.04)
 
 
-def test_units_are_judged_on_rows_that_the_tree_has_not_seen():
+def test_latents_are_judged_on_rows_that_the_tree_has_not_seen():
     v = grid(8, 2, repeat=2)
     scores = sap_matrix(rand(32, 40), v, categorical=(0,))  # a value a row
     # Eight thresholds get half of 16 rows right by heart, and 1 in 8 of the others.
     assert scores[:, 0].mean() < 0.15
 
 
-def test_the_gap_is_between_units_and_for_each_factor():
+def test_the_gap_is_between_latents_and_for_each_factor():
     v = grid(4, 6)
     s = standardised(v)
     z = torch.stack([s[:, 0], s[:, 0] + s[:, 1], 7 * s[:, 1]], dim=1)
@@ -94,7 +94,7 @@ def test_the_gap_is_between_units_and_for_each_factor():
     assert sap(z, v) == pytest.approx(0.5)
 
 
-def test_order_scale_and_sign_of_units_do_not_matter():
+def test_order_scale_and_sign_of_latents_do_not_matter():
     v = grid(3, 4, 5, repeat=3)
     z = v.double() @ rand(3, 4) + 0.1 * rand(180, 4, seed=1)
     moved = (z * torch.tensor([-1.0, 50, 1e-3, 2]) + 4)[:, [3, 1, 0, 2]]
@@ -103,7 +103,7 @@ def test_order_scale_and_sign_of_units_do_not_matter():
     assert sap(z[:, [3, 1, 0, 2]], v, (0,)) == pytest.approx(with_classes, abs=1e-12)
 
 
-def test_a_constant_unit_scores_zero_and_changes_nothing():
+def test_a_constant_latent_scores_zero_and_changes_nothing():
     v = grid(3, 4, repeat=5)
     z = standardised(v)
     constant = torch.full((60, 1), 7.0).double()
@@ -114,7 +114,7 @@ def test_a_constant_unit_scores_zero_and_changes_nothing():
     assert sap(constant, v, (0,)) == 0
 
 
-def test_a_single_unit_is_compared_with_nothing():
+def test_a_single_latent_is_compared_with_nothing():
     v = grid(3, 4)
     assert sap(standardised(v)[:, :1], v) == pytest.approx(0.5)
 
