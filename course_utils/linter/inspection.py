@@ -165,9 +165,9 @@ def inspect_loss(
         report.findings.append(
             Finding(
                 name,
-                f"The loss could not be probed: {failed}. It was given x and x_hat of "
-                f"shape {(size.N, *size.shape)} with values in [0, 1], mu and logvar "
-                f"of shape {(size.N, size.K)}.",
+                f"The loss could not be inspected: {failed}. It was given x and x_hat "
+                f"of shape {(size.N, *size.shape)} with values in [0, 1], mu and "
+                f"logvar of shape {(size.N, size.K)}.",
             )
         )
     if call.changed:
@@ -240,7 +240,7 @@ def _inspect(
     report.logvar_reading = rate.reading
     powers = inspector.powers(rate)
     if call.dtype == torch.float32:
-        report.notes.append("The loss takes float32 only; probed with fewer digits.")
+        report.notes.append("The loss takes float32 only; inspected to fewer digits.")
     name_likelihood(inspector, rec, report, likelihood, output)
     report.findings += kl_findings(rate, spread)
     name_reductions(report, powers, rec, rate, per_example)

@@ -54,7 +54,7 @@ class LossReport:
     kl_sign
         1 if the KL is added to the reconstruction term, -1 if subtracted, 0 without.
     beta
-        The effective β at the sizes probed; None where it could not be found.
+        The effective β at the sizes given; None where it could not be found.
     assumption
         Under which σ² (or Laplace scale) β is stated.
     equivalents
@@ -110,7 +110,7 @@ class LossReport:
 
     def _lists(self) -> list[tuple[str, list[str]]]:
         return [
-            ("No probe can tell apart", self.equivalents),
+            ("No input can tell apart", self.equivalents),
             ("To look at", [str(finding) for finding in self.findings]),
             ("Notes", self.notes),
         ]

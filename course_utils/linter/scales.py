@@ -196,7 +196,7 @@ def _rest_finding(
         return Finding(
             "scale_undeclared",
             "The two terms' factors leave β or the decoder's noise other than 1; which "
-            "of the two, no probe can tell. Declare the noise with "
+            "of the two, no input can tell. Declare the noise with "
             + ("sigma2=..." if likelihood == "Gaussian" else "scale=...")
             + ", or the β that you mean with beta=... .",
             certain=False,

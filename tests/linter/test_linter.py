@@ -802,7 +802,7 @@ def test_the_report_as_text_and_html():
     text, page = str(report), report._repr_html_()
     assert "effective β        0.5 at σ² = 1, assumed" in text
     assert "squared_error_without_half (?): " in text
-    assert "No probe can tell apart:\n  - β = 0.5 at σ² = 1" in text
+    assert "No input can tell apart:\n  - β = 0.5 at σ² = 1" in text
     assert page.startswith("<table><tr><th scope='row'") and "<li>" in page
     assert page.count("<ul>") == page.count("</ul>") == 2
     fine = inspect_loss(loss, sigma2=0.5)
