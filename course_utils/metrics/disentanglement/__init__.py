@@ -10,7 +10,6 @@ from course_utils.metrics.disentanglement.answers import (
     SCORES,
     SPRITES,
     Answer,
-    as_text,
     hadamard,
     known_answers,
     known_code,
@@ -35,7 +34,6 @@ from course_utils.metrics.disentanglement.importances import (
 )
 from course_utils.metrics.disentanglement.information import (
     bin_codes,
-    chance_information,
     default_bins,
     entropies,
     information_gap,
@@ -51,10 +49,8 @@ __all__ = [
     "SCORES",
     "SPRITES",
     "Answer",
-    "as_text",
     "beta_vae_score",
     "bin_codes",
-    "chance_information",
     "completeness",
     "dci",
     "default_bins",

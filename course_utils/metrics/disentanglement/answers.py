@@ -365,27 +365,3 @@ def _named(scores: float | Mapping[str, float]) -> dict[str, float]:
     if isinstance(scores, Mapping):
         return {name: float(value) for name, value in scores.items()}
     return {"": float(scores)}
-
-
-def as_text(answers: Sequence[Answer]) -> str:
-    """Lay the answers out as a table, one line each, with 95 % intervals over seeds.
-
-    Examples
-    --------
-    >>> print(as_text([Answer("MIG", "perfect", (0.98, 0.98), (0.0, 0.02))]))
-    score  code     mean  95 % interval   chance  95 % interval
-    MIG    perfect  0.980 [0.980, 0.980]   0.010 [-0.117, 0.137]
-    """
-    wide = max([5, *(len(a.score) for a in answers)])
-    code = max([4, *(len(a.code) for a in answers)])
-    lines = [
-        f"{'score':<{wide}}  {'code':<{code}}  mean  95 % interval   "
-        "chance  95 % interval"
-    ]
-    for a in answers:
-        (low, high), (least, most) = a.interval, a.chance_interval
-        lines.append(
-            f"{a.score:<{wide}}  {a.code:<{code}}  {a.mean:.3f} "
-            f"[{low:.3f}, {high:.3f}]  {a.chance_mean:6.3f} [{least:.3f}, {most:.3f}]"
-        )
-    return "\n".join(lines)

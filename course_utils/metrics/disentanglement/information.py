@@ -141,7 +141,8 @@ def information_matrix(
     """Mutual information of each binned latent with each factor, in nats.
 
     Estimator: plug-in (the frequencies of the sample taken as probabilities). It is too
-    large, for unrelated variables by about `chance_information`.
+    large: for unrelated variables by about (bins − 1)(levels − 1) / 2N, where N is well
+    above bins · levels (Miller, 1955).
 
     Parameters
     ----------
@@ -254,24 +255,3 @@ def mig(
     """
     information = information_matrix(z, factors, bins, binning)
     return information_gap(information, entropies(factors)).mean().item()
-
-
-def chance_information(bins: int, levels: int, count: int) -> float:
-    """Plug-in information of *unrelated* variables, in nats, to leading order.
-
-    (bins - 1)(levels - 1) / (2 count): for count well above bins · levels.
-
-    References
-    ----------
-    Miller (1955), "Note on the bias of information estimates".
-
-    Examples
-    --------
-    >>> chance_information(40, 40, 10_000)
-    0.07605
-    """
-    if bins < 1 or levels < 1 or count < 1:
-        raise ValueError(
-            f"expected whole numbers of at least 1, got {bins}, {levels}, {count}"
-        )
-    return (bins - 1) * (levels - 1) / (2 * count)
