@@ -74,6 +74,13 @@ def test_the_narrow_valley_is_followed_to_its_end():
     assert (u - 1).abs().max() < 1e-8
 
 
+def test_a_step_that_goes_too_far_is_taken_back():
+    """From the flat side the curvature says little, and exp does not forgive."""
+    u = torch.tensor([-3.0, -4.0], dtype=torch.float64, requires_grad=True)
+    minimise(lambda: ((5 * u).exp() - 5 * u).sum(), [u])
+    assert u.abs().max() < 1e-6
+
+
 def test_what_is_not_listed_stays():
     u, other = start(1), start(1)
     minimise(lambda: ((u - 3) ** 2 + (other - 5) ** 2).sum(), [u])
