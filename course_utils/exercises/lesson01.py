@@ -266,7 +266,8 @@ def _mix_inputs(generator: torch.Generator) -> list[Arguments]:
     return [draw(7, 3), draw(9, 4)]
 
 
-def _mixed(encoder: Tensor, decoder: Tensor, A: Tensor) -> tuple[Tensor, Tensor]:
+def mix_code(encoder: Tensor, decoder: Tensor, A: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the encoder (K, D) and decoder (D, K) of A z, where z is the old code."""
     return A @ encoder, linalg.solve(A, decoder, left=False)
 
 
@@ -290,7 +291,7 @@ def _code_is_mixed(trial: Trial) -> None:
 
 MIX_CODE = declare(
     WORDS["mix_code"],
-    _mixed,
+    mix_code,
     _mix_inputs,
     criteria=(
         agrees("returns A F and G A⁻¹", 3.0),

@@ -74,7 +74,8 @@ def _rows_alone(
 # --- gaussian_posterior -------------------------------------------------------------
 
 
-def _posterior(x: Tensor, W: Tensor, b: Tensor, sigma: float) -> Pair:
+def gaussian_posterior(x: Tensor, W: Tensor, b: Tensor, sigma: float) -> Pair:
+    """Mean (batch, K) and covariance (K, K) of p(z|x)."""
     return LinearGaussian(W, b, sigma).posterior(x)
 
 
@@ -102,7 +103,7 @@ def _mode_condition(trial: Trial) -> None:
 
 GAUSSIAN_POSTERIOR = declare(
     WORDS["gaussian_posterior"],
-    _posterior,
+    gaussian_posterior,
     _worlds,
     criteria=(
         output(0, "the mean is right", 1.5, "mean"),
@@ -247,9 +248,10 @@ def _bounds(generator: torch.Generator) -> list[Arguments]:
     return drawn
 
 
-def _terms(
+def elbo_terms(
     x: Tensor, W: Tensor, b: Tensor, sigma: float, mu: Tensor, logvar: Tensor
 ) -> Pair:
+    """Distortion and rate of q = N(mu, diag exp(logvar)), (batch,) each, in nats."""
     distortion, rate, _ = LinearGaussian(W, b, sigma).diagonal_terms(x, mu, logvar)
     return distortion, rate
 
@@ -277,7 +279,7 @@ def _identity_holds(trial: Trial) -> None:
 
 ELBO_TERMS = declare(
     WORDS["elbo_terms"],
-    _terms,
+    elbo_terms,
     _bounds,
     criteria=(
         output(0, "the distortion is right", 2.0, "distortion"),
@@ -369,7 +371,7 @@ def em_step(x: Tensor, W: Tensor, b: Tensor, sigma: float) -> tuple[Tensor, floa
 
     Source: M. E. Tipping and C. M. Bishop (1999), appendix B.
     """
-    mean, cov = _posterior(x, W, b, sigma)
+    mean, cov = gaussian_posterior(x, W, b, sigma)
     A, C = (x - b).T @ mean / len(x), cov + mean.T @ mean / len(x)
     new_W = torch.linalg.solve(C, A, left=False)
     variance = (((x - b) ** 2).sum(1).mean() - (A * new_W).sum()) / len(W)
@@ -423,7 +425,7 @@ EM_STEP = declare(
         "N": lambda x: len(x),
         "D": lambda W: len(W),
         "r": lambda x, b: x - b,
-        "q": lambda x, W, b, sigma: _posterior(x, W, b, sigma),
+        "q": gaussian_posterior,
         "S": lambda q: q[1],
         "outer": lambda q, N: q[0].T @ q[0] / N,
         "A": lambda r, q, N: r.T @ q[0] / N,
@@ -455,7 +457,7 @@ EM_STEP = declare(
         ),
         "trace_without_map": instead(trace=lambda q: torch.trace(q[1])),
         "second_e_step": instead(
-            q_here=lambda x, new_W, b, sigma: _posterior(x, new_W, b, sigma)
+            q_here=lambda x, new_W, b, sigma: gaussian_posterior(x, new_W, b, sigma)
         ),
         "divided_by_latents": instead(D=lambda W: W.shape[1]),
         "divided_twice": instead(D=lambda x: x.numel()),

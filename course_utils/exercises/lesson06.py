@@ -79,7 +79,7 @@ def _gradients(
 
 
 def score_gradient(f_values: Tensor, z: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
-    """Score function estimate of the gradient of E_q[f] in mu and logvar."""
+    """Estimate the gradients of E_q[f] in mu and logvar by scores: (batch, K) each."""
     square = (z - mu) ** 2 / logvar.exp()  # (S, batch, K)
     weight = f_values[..., None]  # (S, batch, 1)
     g_mu = (weight * (z - mu) / logvar.exp()).mean(0)
@@ -164,7 +164,7 @@ SCORE_GRADIENT = declare(
 
 
 def reparameterise(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
-    """Turn noise of N(0, I) into samples of N(mu, diag exp(logvar))."""
+    """Turn noise of N(0, I) into samples of N(mu, diag exp(logvar)): (batch, K)."""
     return mu + torch.exp(0.5 * logvar) * eps
 
 
@@ -227,7 +227,7 @@ REPARAMETERISE = declare(
 
 
 def leave_one_out(f_values: Tensor) -> Tensor:
-    """For each sample the mean of f over the other samples of the same example."""
+    """For each sample the mean of f over the example's other ones: (S, batch)."""
     others = f_values.sum(0) - f_values  # (S, batch)
     return others / (len(f_values) - 1)
 
@@ -293,7 +293,7 @@ LEAVE_ONE_OUT = declare(
 
 
 def reparameterise_full(mu: Tensor, L: Tensor, eps: Tensor) -> Tensor:
-    """Turn noise of N(0, I) into samples of N(mu, L Lᵀ)."""
+    """Turn noise of N(0, I) into samples of N(mu, L Lᵀ): (S, batch, K)."""
     return mu + torch.einsum("bij,sbj->sbi", L, eps)
 
 

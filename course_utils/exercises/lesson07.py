@@ -214,11 +214,6 @@ def _pixels(generator: torch.Generator) -> list[Arguments]:
     return drawn
 
 
-def gaussian_log_prob(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
-    """Log-density N(x; mean, exp(logvar) I) of each example, (N,), in nats."""
-    return objectives.gaussian_log_prob(x, mean, logvar)
-
-
 def _integrates_to_one(trial: Trial) -> None:
     for _, _, logvar in trial.inputs():
         sigma = float(torch.exp(0.5 * logvar))
@@ -233,7 +228,7 @@ def _integrates_to_one(trial: Trial) -> None:
 
 GAUSSIAN_LOG_PROB = declare(
     WORDS["gaussian_log_prob"],
-    gaussian_log_prob,
+    objectives.gaussian_log_prob,
     _pixels,
     criteria=(
         agrees("equal to the closed form", 3.0),

@@ -76,7 +76,7 @@ IWAE_BOUND = declare(
 
 
 def kl_per_unit(mu: Tensor, logvar: Tensor) -> Tensor:
-    """KL(q(z_k|x) ‖ N(0, 1)) of each unit, averaged over the batch: -> (K,)."""
+    """KL(q(z_k|x) ‖ N(0, 1)) of each unit, averaged over the batch: (K,), in nats."""
     return 0.5 * (mu**2 + torch.expm1(logvar) - logvar).mean(0)
 
 
@@ -154,7 +154,7 @@ KL_PER_UNIT = declare(
 
 
 def linear_vae_rates(eigenvalues: Tensor, beta: float, sigma2: float) -> Tensor:
-    """Rate of each direction at the linear VAE's optimum: ½ log(λ/(βσ²)), or 0."""
+    """Rate of each direction at the optimum, in nats: ½ log(λ/(βσ²)), or 0. -> (D,)."""
     return 0.5 * (eigenvalues / (beta * sigma2)).clamp(min=1).log()
 
 
@@ -237,7 +237,7 @@ LINEAR_VAE_RATES = declare(
 
 
 def free_bits(kl: Tensor, floor: float) -> Tensor:
-    """Sum over units of max(floor, mean over the batch of kl): (N, K) -> 0-d."""
+    """Sum over units of max(floor, mean over the batch of kl), in nats: 0-d."""
     return kl.mean(0).clamp(min=floor).sum()
 
 

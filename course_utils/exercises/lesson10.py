@@ -279,7 +279,7 @@ Model = tuple[Tensor, Tensor, Tensor]
 
 
 def rotate_model(W: Tensor, mean: Tensor, covariance: Tensor, Q: Tensor) -> Model:
-    """Return decoder matrix, means and covariance of q in coordinates z' = z Q."""
+    """Return decoder (D, K), means (N, K), covariance (K, K) in coordinates z Q."""
     return W @ Q, mean @ Q, Q.T @ covariance @ Q
 
 

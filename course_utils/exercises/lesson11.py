@@ -46,7 +46,7 @@ def conditional_terms(
     W: Tensor,
     sigma2: float,
 ) -> tuple[Tensor, Tensor]:
-    """Distortion and rate of log p(x|y) where p(x|y, z) = N(m_y + W z, σ²I)."""
+    """Distortion and rate for p(x|y, z) = N(m_y + W z, σ²I), (N,) each, in nats."""
     z = mu + (logvar / 2).exp() * eps
     return _distortion(x, means[y] + z @ W.T, sigma2), gaussian_kl(mu, logvar)
 
@@ -139,11 +139,6 @@ CONDITIONAL_TERMS = declare(
 # --- unlabelled_bound ---------------------------------------------------------------
 
 
-def unlabelled_bound(joint_elbo: Tensor, log_q_y: Tensor) -> Tensor:
-    """Σ_y q(y|x) (ELBO(x, y) − log q(y|x)), with log p(y) inside ELBO(x, y)."""
-    return conditional.unlabelled_bound(joint_elbo, log_q_y)
-
-
 def _bounds(generator: torch.Generator) -> list[Arguments]:
     drawn: list[Arguments] = []
     for N, C in ((5, 3), (4, 6)):
@@ -179,7 +174,7 @@ def _order_of_classes(trial: Trial) -> None:
 
 UNLABELLED_BOUND = declare(
     WORDS["unlabelled_bound"],
-    unlabelled_bound,
+    conditional.unlabelled_bound,
     _bounds,
     criteria=(
         agrees("Σ_y q(y|x) (ELBO(x, y) − log q(y|x))", 3.0),
@@ -221,11 +216,6 @@ UNLABELLED_BOUND = declare(
 
 
 # --- leaked_nats --------------------------------------------------------------------
-
-
-def leaked_nats(log_probs: Tensor, y: Tensor) -> float:
-    """H(y) − cross-entropy of the probe."""
-    return leakage.leaked_nats(log_probs, y)
 
 
 def _probe_outputs(generator: torch.Generator) -> list[Arguments]:
@@ -272,7 +262,7 @@ def _shares(y: Tensor) -> Tensor:
 
 LEAKED_NATS = declare(
     WORDS["leaked_nats"],
-    leaked_nats,
+    leakage.leaked_nats,
     _probe_outputs,
     criteria=(
         agrees("H(y) − cross-entropy", 3.0),
