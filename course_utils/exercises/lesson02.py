@@ -24,10 +24,6 @@ from course_utils.oracles import mixture2d, wiener
 WORDS = words_beside(__file__)
 F64 = torch.float64
 
-# The inputs are float64, but torch.eye(D) and torch.tensor(sigma) are float32 unless
-# one asks: right answers come with rounding of up to 1e-7.
-TOLERANCE = 1e-6
-
 
 def _covariance(generator: torch.Generator, D: int) -> Tensor:
     """Draw a well-conditioned covariance."""
@@ -102,7 +98,6 @@ WIENER_FILTER = declare(
         "elementwise_product": lambda cov, inverse: cov * inverse,
         "eigenvectors_transposed": lambda axes, kept: axes.T @ kept.diag() @ axes,
     },
-    tolerance=TOLERANCE,
 )
 
 
@@ -181,7 +176,6 @@ PSNR = declare(
         "bels": lambda ratio: ratio.log10(),
         "variance_of_the_error": instead(error=lambda gap: gap.var()),
     },
-    tolerance=TOLERANCE,
 )
 
 
@@ -269,7 +263,6 @@ INPAINT_GAUSSIAN = declare(
         "mean_of_the_batch": instead(mean=lambda x: x.mean(0)),
         "added_to_the_hole": instead(guess=lambda x, seen, guess: x[:, ~seen] + guess),
     },
-    tolerance=TOLERANCE,
 )
 
 
@@ -355,7 +348,6 @@ SMOOTHED_SCORE = declare(
         "minus_lost": instead(exponent=lambda exponent: -exponent),
         "halved": lambda answer: answer / 2,
     },
-    tolerance=TOLERANCE,
 )
 
 EXERCISES = (WIENER_FILTER, PSNR, INPAINT_GAUSSIAN, SMOOTHED_SCORE)
