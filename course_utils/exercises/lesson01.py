@@ -251,7 +251,7 @@ LARGEST_ANGLE = declare(
         "sum_of_angles": lambda cosines: cosines.clamp(max=1.0).acos().sum(),
         "sine_returned": lambda cosine: (1 - cosine**2).sqrt(),
     },
-    tolerance=1e-07,
+    tolerance=1e-7,
 )
 
 

@@ -77,14 +77,14 @@ WIENER_FILTER = declare(
         "axes": lambda cov: linalg.eigh(cov).eigenvectors,
         "values": lambda cov: linalg.eigvalsh(cov),
         "kept": lambda values, sigma: values / (values + sigma**2),
-        "I": lambda cov: torch.eye(len(cov), dtype=cov.dtype),
-        "noise": lambda sigma, I: sigma**2 * I,
+        "identity": lambda cov: torch.eye(len(cov), dtype=cov.dtype),
+        "noise": lambda sigma, identity: sigma**2 * identity,
         "noisy": lambda cov, noise: cov + noise,
         "inverse": lambda noisy: linalg.inv(noisy),
         "answer": lambda cov, inverse: cov @ inverse,
     },
     mistakes={
-        "sigma_not_squared": instead(noise=lambda sigma, I: sigma * I),
+        "sigma_not_squared": instead(noise=lambda sigma, identity: sigma * identity),
         "what_is_removed": lambda noise, inverse: noise @ inverse,
         "upside_down": lambda cov, noisy: noisy @ linalg.inv(cov),
         "only_the_inverse": lambda inverse: inverse,
@@ -221,9 +221,9 @@ def _is_the_regression(trial: Trial) -> None:
     trial.expect_close(got, want, "least squares on 60 examples", 1e-5)
 
 
-def _filled(x: Tensor, seen: Tensor, values: Tensor) -> Tensor:
+def _filled(x: Tensor, seen: Tensor, guess: Tensor) -> Tensor:
     out = x.clone()
-    out[:, ~seen] = values
+    out[:, ~seen] = guess
     return out
 
 
@@ -240,23 +240,25 @@ INPAINT_GAUSSIAN = declare(
     ),
     steps={
         "precision": lambda cov: linalg.inv(cov),
-        "ss": lambda cov, seen: cov[seen][:, seen],
-        "ms": lambda cov, seen: cov[~seen][:, seen],
-        "weights": lambda ms, ss: ms @ linalg.inv(ss),
+        "cov_ss": lambda cov, seen: cov[seen][:, seen],
+        "cov_ms": lambda cov, seen: cov[~seen][:, seen],
+        "weights": lambda cov_ms, cov_ss: cov_ms @ linalg.inv(cov_ss),
         "deviation": lambda x, mean, seen: (x - mean)[:, seen],
         "centre": lambda mean, seen: mean[~seen],
         "guess": lambda centre, deviation, weights: centre + deviation @ weights.T,
-        "answer": lambda x, seen, guess: _filled(x, seen, guess),
+        "answer": _filled,
     },
     mistakes={
         "only_the_mean": instead(guess=lambda centre: centre),
         "no_centring": instead(mean=lambda mean: 0 * mean),
         "mean_not_subtracted": instead(deviation=lambda x, seen: x[:, seen]),
         "mean_not_added": instead(centre=lambda: 0),
-        "inverse_forgotten": instead(weights=lambda ms: ms),
-        "seen_taken_as_independent": instead(weights=lambda ms, ss: ms / ss.diag()),
+        "inverse_forgotten": instead(weights=lambda cov_ms: cov_ms),
+        "seen_taken_as_independent": instead(
+            weights=lambda cov_ms, cov_ss: cov_ms / cov_ss.diag()
+        ),
         "block_of_the_inverse": instead(
-            weights=lambda ms, precision, seen: ms @ precision[seen][:, seen]
+            weights=lambda cov_ms, precision, seen: cov_ms @ precision[seen][:, seen]
         ),
         "sign_of_the_precision": instead(weights=lambda weights: -weights),
         "mask_inverted": instead(seen=lambda seen: ~seen),

@@ -276,9 +276,11 @@ WILSON = declare(
         "variance": lambda share, n: share * (1 - share) / n,
         "shift": lambda n, c: c**2 / (2 * n),
         "room": lambda n, c: c**2 / (4 * n**2),
-        "below": lambda n, c: 1 + c**2 / n,
-        "centre": lambda share, shift, below: (share + shift) / below,
-        "half": lambda c, variance, room, below: c * math.sqrt(variance + room) / below,
+        "divisor": lambda n, c: 1 + c**2 / n,
+        "centre": lambda share, shift, divisor: (share + shift) / divisor,
+        "half": lambda c, variance, room, divisor: (
+            c * math.sqrt(variance + room) / divisor
+        ),
         "answer": lambda centre, half: (centre - half, centre + half),
     },
     mistakes={
@@ -294,13 +296,13 @@ WILSON = declare(
         | instead(successes=lambda successes: successes + 2, n=lambda n: n + 4),
         "always_95": instead(c=lambda: 1.96),
         "halved_then_multiplied": instead(  # the right ends are (b ± root) / (2 a)
-            centre=lambda centre, below: centre * below**2,
-            half=lambda half, below: half * below**2,
+            centre=lambda centre, divisor: centre * divisor**2,
+            half=lambda half, divisor: half * divisor**2,
         ),
         "wrong_sign": instead(centre=lambda centre: -centre),
         "no_c_in_root": instead(room=lambda: 0),
         "centre_not_moved": instead(centre=lambda share: share),
-        "not_divided": instead(below=lambda: 1),
+        "not_divided": instead(divisor=lambda: 1),
         "c_not_squared": instead(shift=lambda n, c: c / (2 * n)),
         "no_root": TEXTBOOK | instead(half=lambda c, variance: c * variance),
         "spread_of_one_draw": TEXTBOOK

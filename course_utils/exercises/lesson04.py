@@ -120,7 +120,7 @@ def _kinds(_arguments: Arguments, value: Tensor) -> tuple[Tensor, ...]:
 
 
 BY_PRODUCTS = instead(  # NaN where p = 0
-    terms=lambda p, ratio: p * ratio, back=lambda q, ratio: -q * ratio
+    terms=lambda p, ratio: p * ratio, reverse_terms=lambda q, ratio: -q * ratio
 )
 EITHER_WAY: Steps = {  # made by those who think of 0 log 0, and by those who do not
     "swapped": lambda reverse: reverse,
@@ -159,9 +159,9 @@ KL_DISCRETE = declare(
     steps={
         "ratio": lambda p, q: (p / q).log(),
         "terms": lambda p, q: xlogy(p, p) - xlogy(p, q),
-        "back": lambda p, q: xlogy(q, q) - xlogy(q, p),
+        "reverse_terms": lambda p, q: xlogy(q, q) - xlogy(q, p),
         "answer": lambda terms: terms.sum(1),
-        "reverse": lambda back: back.sum(1),
+        "reverse": lambda reverse_terms: reverse_terms.sum(1),
     },
     mistakes={
         **EITHER_WAY,
@@ -516,17 +516,17 @@ IMPORTANCE_ESTIMATE = declare(
         "log_w": lambda log_joint, log_q: log_joint - log_q,
         "S": lambda log_w: len(log_w),
         "top": lambda log_w: log_w.max(0).values,
-        "w": lambda log_w: log_w.exp(),
+        "weights": lambda log_w: log_w.exp(),
         "share": lambda log_w: log_w.softmax(0),
         "log_p": lambda log_w: log_mean_exp(log_w, 0),
         "size": lambda share: 1 / (share**2).sum(0),
-        "naive_size": lambda w: w.sum(0) ** 2 / (w**2).sum(0),
+        "naive_size": lambda weights: weights.sum(0) ** 2 / (weights**2).sum(0),
         "answer": lambda log_p, size: (log_p, size),
     },
     mistakes={
         "one_maximum": instead(
             log_p=lambda log_w: _one_maximum(log_w),
-            w=lambda log_w: (log_w - log_w.max()).exp(),
+            weights=lambda log_w: (log_w - log_w.max()).exp(),
             size=lambda naive_size: naive_size,
         ),
         "one_maximum_log": instead(log_p=lambda log_w: _one_maximum(log_w)),
@@ -535,9 +535,10 @@ IMPORTANCE_ESTIMATE = declare(
             log_p=lambda share, log_w: (share * log_w).sum(0)
         ),
         "naive": instead(
-            log_p=lambda w: w.mean(0).log(), size=lambda naive_size: naive_size
+            log_p=lambda weights: weights.mean(0).log(),
+            size=lambda naive_size: naive_size,
         ),
-        "naive_log": instead(log_p=lambda w: w.mean(0).log()),
+        "naive_log": instead(log_p=lambda weights: weights.mean(0).log()),
         "naive_size": instead(size=lambda naive_size: naive_size),
         "proposal_ignored": instead(log_w=lambda log_joint: log_joint),
         "proposal_ignored_in_estimate": instead(
@@ -547,7 +548,7 @@ IMPORTANCE_ESTIMATE = declare(
         "upside_down": instead(log_w=lambda log_w: -log_w),
         "mean_of_log_weights": instead(log_p=lambda log_w: log_w.mean(0)),
         "sum_of_weights": instead(log_p=lambda log_w: logsumexp(log_w, 0)),
-        "not_logged": instead(log_p=lambda w: w.mean(0)),
+        "not_logged": instead(log_p=lambda weights: weights.mean(0)),
         "normalised_first": instead(log_p=lambda share: share.mean(0).log()),
         "outputs_swapped": lambda log_p, size: (size, log_p),
         "size_upside_down": instead(size=lambda size: 1 / size),
@@ -560,11 +561,13 @@ IMPORTANCE_ESTIMATE = declare(
         ),
         "size_of_largest": instead(size=lambda share: 1 / share.max(0).values),
         "size_is_count": instead(size=lambda size, S: torch.full_like(size, S)),
-        "size_not_normalised": instead(size=lambda w: 1 / (w**2).sum(0)),
+        "size_not_normalised": instead(size=lambda weights: 1 / (weights**2).sum(0)),
         "size_of_log_weights": instead(
-            w=lambda log_w: log_w, size=lambda naive_size: naive_size
+            weights=lambda log_w: log_w, size=lambda naive_size: naive_size
         ),
-        "size_not_squared": instead(size=lambda w: w.sum(0) / (w**2).sum(0)),
+        "size_not_squared": instead(
+            size=lambda weights: weights.sum(0) / (weights**2).sum(0)
+        ),
     },
 )
 

@@ -112,11 +112,11 @@ GAUSSIAN_POSTERIOR = declare(
         _rows_alone((0,), out=(0, None)),
     ),
     steps={
-        "r": lambda x, b: x - b,
+        "centred": lambda x, b: x - b,
         "noise": lambda sigma: sigma**2,
         "gram": lambda W, noise: W.T @ W / noise,
         "precision": lambda W, gram: _eye(W) + gram,
-        "linear": lambda r, W, noise: r @ W / noise,
+        "linear": lambda centred, W, noise: centred @ W / noise,
         "cov": lambda precision: torch.linalg.inv(precision),
         "mean": lambda linear, cov: linear @ cov,
         "answer": lambda mean, cov: (mean, cov),
@@ -127,9 +127,9 @@ GAUSSIAN_POSTERIOR = declare(
         "no_prior": instead(precision=lambda gram: gram),
         "sigma_for_variance": instead(noise=lambda sigma: sigma),
         "times_noise": instead(noise=lambda noise: 1 / noise),
-        "offset_left": instead(r=lambda x: x),
-        "offset_added": instead(r=lambda x, b: x + b),
-        "batch_mean_for_offset": instead(r=lambda x: x - x.mean(0)),
+        "offset_left": instead(centred=lambda x: x),
+        "offset_added": instead(centred=lambda x, b: x + b),
+        "batch_mean_for_offset": instead(centred=lambda x: x - x.mean(0)),
         "mean_not_over_noise": instead(mean=lambda mean, noise: mean * noise),
         "mean_over_sigma": instead(mean=lambda mean, sigma: mean * sigma),
         "two_forms_mixed": lambda mean, cov, noise: (mean / noise, cov / noise),
@@ -232,7 +232,7 @@ GAUSSIAN_KL = declare(
         "entropy_forgotten": lambda square, var: 0.5 * (square + var).sum(1),
         "variance_forgotten": lambda square: 0.5 * square.sum(1),
     },
-    tolerance=1e-07,
+    tolerance=1e-7,
 )
 
 
@@ -256,10 +256,10 @@ def elbo_terms(
     return distortion, rate
 
 
-def _predictive(r: Tensor, W: Tensor, noise: float, var: Tensor) -> Tensor:
+def _predictive(residual: Tensor, W: Tensor, noise: float, var: Tensor) -> Tensor:
     """−log E_q p(x|z): a Gaussian with the covariance σ²I + W diag(σ²_k) Wᵀ."""
     cov = (W * var[:, None]) @ W.T + noise * torch.eye(len(W), dtype=W.dtype)
-    return -MultivariateNormal(torch.zeros_like(r), cov).log_prob(r)
+    return -MultivariateNormal(torch.zeros_like(residual), cov).log_prob(residual)
 
 
 def _identity_holds(trial: Trial) -> None:
@@ -290,14 +290,14 @@ ELBO_TERMS = declare(
     steps={
         "D": lambda W: len(W),
         "noise": lambda sigma: sigma**2,
-        "r": lambda x, W, b, mu: x - b - mu @ W.T,
-        "square": lambda r: (r**2).sum(1),
+        "residual": lambda x, W, b, mu: x - b - mu @ W.T,
+        "square": lambda residual: (residual**2).sum(1),
         "var": lambda logvar: logvar.exp(),
         "trace": lambda W, var: var @ (W**2).sum(0),
         "error": lambda square, trace, noise: (square + trace) / (2 * noise),
         "constant": lambda D, noise: D / 2 * (LOG_2PI + math.log(noise)),
         "distortion": lambda constant, error: constant + error,
-        "rate": lambda mu, logvar: gaussian_kl(mu, logvar),
+        "rate": gaussian_kl,
         "answer": lambda distortion, rate: (distortion, rate),
     },
     mistakes={
@@ -424,22 +424,26 @@ EM_STEP = declare(
     steps={
         "N": lambda x: len(x),
         "D": lambda W: len(W),
-        "r": lambda x, b: x - b,
-        "q": gaussian_posterior,
-        "S": lambda q: q[1],
-        "outer": lambda q, N: q[0].T @ q[0] / N,
-        "A": lambda r, q, N: r.T @ q[0] / N,
-        "C": lambda S, outer: S + outer,
+        "centred": lambda x, b: x - b,
+        "posterior": gaussian_posterior,
+        "mean": lambda posterior: posterior[0],
+        "S": lambda posterior: posterior[1],
+        "A": lambda centred, mean, N: centred.T @ mean / N,
+        "C": lambda S, mean, N: S + mean.T @ mean / N,
         "new_W": lambda A, C: torch.linalg.solve(C, A, left=False),
-        # The noise: with its own q and map, which some take from another step.
-        "q_here": lambda q: q,
-        "W_here": lambda new_W: new_W,
-        "error": lambda r, q_here, W_here: (
-            ((r - q_here[0] @ W_here.T) ** 2).sum(1).mean()
+        # The noise: with a posterior and a map that some take from another step.
+        "noise_posterior": lambda posterior: posterior,
+        "noise_W": lambda new_W: new_W,
+        "error": lambda centred, noise_posterior, noise_W: (
+            ((centred - noise_posterior[0] @ noise_W.T) ** 2).sum(1).mean()
         ),
-        "trace": lambda q_here, W_here: torch.trace(W_here @ q_here[1] @ W_here.T),
+        "trace": lambda noise_posterior, noise_W: torch.trace(
+            noise_W @ noise_posterior[1] @ noise_W.T
+        ),
         "square": lambda error, trace: error + trace,
-        "short_square": lambda r, A, W_here: (r**2).sum(1).mean() - (A * W_here).sum(),
+        "short_square": lambda centred, A, noise_W: (
+            (centred**2).sum(1).mean() - (A * noise_W).sum()
+        ),
         "new_sigma": lambda square, D: float((square / D).clamp(min=1e-12).sqrt()),
         "answer": lambda new_W, new_sigma: (new_W, new_sigma),
     },
@@ -448,16 +452,18 @@ EM_STEP = declare(
         "covariance_missing_in_map": instead(S=lambda: 0),
         "covariance_counted_once": instead(S=lambda S, N: S / N),
         "trace_forgotten": instead(trace=lambda: 0),
-        "old_map_in_noise": instead(W_here=lambda W: W),
+        "old_map_in_noise": instead(noise_W=lambda W: W),
         "old_map_in_trace": instead(
-            W_here=lambda W: W, square=lambda short_square: short_square
+            noise_W=lambda W: W, square=lambda short_square: short_square
         ),
         "covariance_counted_once_throughout": instead(
             S=lambda S, N: S / N, square=lambda short_square: short_square
         ),
-        "trace_without_map": instead(trace=lambda q: torch.trace(q[1])),
+        "trace_without_map": instead(trace=lambda posterior: torch.trace(posterior[1])),
         "second_e_step": instead(
-            q_here=lambda x, new_W, b, sigma: gaussian_posterior(x, new_W, b, sigma)
+            noise_posterior=lambda x, new_W, b, sigma: gaussian_posterior(
+                x, new_W, b, sigma
+            )
         ),
         "divided_by_latents": instead(D=lambda W: W.shape[1]),
         "divided_twice": instead(D=lambda x: x.numel()),

@@ -171,7 +171,7 @@ QUANTILE_GRID = declare(
     steps={
         "shares": lambda n: (torch.arange(n) + 0.5) / n,
         "axis": lambda shares: ndtri(shares),
-        "answer": lambda axis: _on_axes(axis),
+        "answer": _on_axes,
     },
     mistakes={
         "square_of_one": instead(axis=lambda n: torch.linspace(-1, 1, n)),

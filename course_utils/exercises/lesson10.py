@@ -88,7 +88,7 @@ MUTUAL_INFORMATION = declare(
         "nan_at_zero": instead(terms=lambda p, ratio: p * ratio.log()),
         "not_normalised": instead(p=lambda joint: joint),
         "bits": lambda answer: answer / math.log(2),
-        "joint_entropy": lambda p: _entropy(p),
+        "joint_entropy": _entropy,
         "flipped": lambda answer: -answer,
         "mean_of_cells": lambda terms: terms.mean(),
         "given_columns": instead(product=lambda columns: columns),
@@ -247,6 +247,8 @@ DISENTANGLEMENT = declare(
         "sums": lambda importance: importance.sum(1),
         "divisor": lambda sums: sums.where(sums > 0, 1),
         "p": lambda importance, divisor: importance / divisor[:, None],
+        "first": lambda p: p.amax(1),
+        "second": lambda p: p.topk(2).values[:, 1],
         "base": lambda p: p.shape[1],
         "scores": lambda p, base: 1 + xlogy(p, p).sum(1) / math.log(base),
         "weights": lambda sums: sums / sums.sum(),
@@ -267,8 +269,8 @@ DISENTANGLEMENT = declare(
         "shares_of_all": instead(p=lambda importance: importance / importance.sum()),
         "each_unit": lambda scores: scores,
         "sum_of_units": instead(weights=lambda sums: sums),
-        "largest_share": instead(scores=lambda p: p.amax(1)),
-        "gap_of_shares": instead(scores=lambda p: torch.sub(*p.topk(2).values.T)),
+        "largest_share": instead(scores=lambda first: first),
+        "gap_of_shares": instead(scores=lambda first, second: first - second),
     },
 )
 

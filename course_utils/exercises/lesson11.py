@@ -105,7 +105,7 @@ CONDITIONAL_TERMS = declare(
         "error": lambda square, sigma2: square / (2 * sigma2),
         "normaliser": lambda x, sigma2: x.shape[1] / 2 * math.log(2 * math.pi * sigma2),
         "distortion": lambda error, normaliser: error + normaliser,
-        "rate": lambda mu, logvar: gaussian_kl(mu, logvar),
+        "rate": gaussian_kl,
         "answer": lambda distortion, rate: (distortion, rate),
     },
     mistakes={
@@ -272,25 +272,25 @@ LEAKED_NATS = declare(
     steps={
         "entropy": lambda y: entr(_shares(y)).sum(),
         "right": lambda log_probs, y: log_probs[torch.arange(len(y)), y],
-        "told": lambda right: right.mean(),
-        "answer": lambda entropy, told: entropy + told,
+        "log_score": lambda right: right.mean(),
+        "answer": lambda entropy, log_score: entropy + log_score,
     },
     mistakes={
         "sign": lambda answer: -answer,
-        "added": lambda entropy, told: entropy - told,
+        "added": lambda entropy, log_score: entropy - log_score,
         "uniform_entropy": instead(
             entropy=lambda log_probs: math.log(log_probs.shape[1])
         ),
-        "no_entropy": lambda told: told,
-        "cross_entropy": lambda told: -told,
+        "no_entropy": lambda log_score: log_score,
+        "cross_entropy": lambda log_score: -log_score,
         "bits": lambda answer: answer / math.log(2),
-        "log_of_mean": instead(told=lambda right: right.exp().mean().log()),
+        "log_of_mean": instead(log_score=lambda right: right.exp().mean().log()),
         "best_class": instead(right=lambda log_probs: log_probs.amax(1)),
         "own_entropy": instead(
             right=lambda log_probs: (log_probs.exp() * log_probs).sum(1)
         ),
         "mean_over_classes": instead(right=lambda log_probs: log_probs),
-        "summed": instead(told=lambda right: right.sum()),
+        "summed": instead(log_score=lambda right: right.sum()),
         "probabilities": instead(right=lambda right: right.exp()),
         "clamped": lambda answer: answer.clamp(min=0),
         "relative": lambda answer, entropy: answer / entropy,
