@@ -1,4 +1,4 @@
-"""Exercises of lesson 06: the two gradients through a sample, a baseline, a full Σ."""
+"""Exercises of lesson 06: the two gradients through a sample, a full Σ, a baseline."""
 
 from __future__ import annotations
 
@@ -223,6 +223,68 @@ REPARAMETERISE = declare(
 )
 
 
+# --- reparameterise_full --------------------------------------------------------------
+
+
+def reparameterise_full(mu: Tensor, L: Tensor, eps: Tensor) -> Tensor:
+    """Turn noise of N(0, I) into samples of N(mu, L Lᵀ): (S, batch, K)."""
+    return mu + torch.einsum("bij,sbj->sbi", L, eps)
+
+
+def _roots(generator: torch.Generator) -> list[Arguments]:
+    drawn: list[Arguments] = []
+    for S, batch, K in ((6, 5, 3), (7, 3, 4)):
+        below = normal(generator, batch, K, K).tril(-1)
+        L = below + torch.diag_embed(0.4 + uniform(generator, batch, K))
+        mu, eps = normal(generator, batch, K), normal(generator, S, batch, K)
+        drawn.append((mu, L, eps))
+    return drawn
+
+
+def _columns(trial: Trial) -> None:
+    """Require the covariance L Lᵀ: unit vectors as noise give the columns of L."""
+    for mu, L, _ in trial.inputs():
+        units = torch.eye(mu.shape[1], dtype=mu.dtype)[:, None].repeat(1, len(mu), 1)
+        away = trial.call(mu, L, units) - mu  # (K, batch, K)
+        covariance = torch.einsum("sbi,sbj->bij", away, away)
+        trial.expect_close(
+            covariance, L @ L.mT, "the sum of z zᵀ over unit vectors, mean removed"
+        )
+
+
+REPARAMETERISE_FULL = declare(
+    WORDS["reparameterise_full"],
+    reparameterise_full,
+    _roots,
+    criteria=(
+        agrees("z = mu + L eps for each sample and example", 3.0),
+        Criterion("the covariance is L Lᵀ", 1.0, _columns),
+        rows_stand_alone(dims=(0, 0, 1), out=1),
+        _gradient_flows("mu", "L"),
+    ),
+    steps={
+        "noise": lambda L, eps: torch.einsum("bij,sbj->sbi", L, eps),
+        "diagonal": lambda L: L.diagonal(dim1=1, dim2=2),
+        "variances": lambda L: (L**2).sum(2),
+        "answer": lambda mu, noise: mu + noise,
+    },
+    mistakes={
+        "transposed": instead(L=lambda L: L.mT),
+        "whole_covariance": instead(L=lambda L: L @ L.mT),
+        "diagonal_only": instead(noise=lambda diagonal, eps: diagonal * eps),
+        "marginals": instead(noise=lambda variances, eps: variances.sqrt() * eps),
+        "variances": instead(noise=lambda variances, eps: variances * eps),
+        "no_mean": lambda noise: noise,
+        "inverse_root": instead(L=lambda L: L.inverse()),
+        "mean_mapped": instead(mu=lambda mu, L: torch.einsum("bij,bj->bi", L, mu)),
+        "one_root": instead(L=lambda L: L[:1].expand_as(L)),
+        "one_noise": instead(eps=lambda eps: eps[:, :1].expand_as(eps)),
+        "one_sample": instead(eps=lambda eps: eps[:1].expand_as(eps)),
+        "symmetric": instead(L=lambda L: L + L.tril(-1).mT),
+    },
+)
+
+
 # --- leave_one_out --------------------------------------------------------------------
 
 
@@ -285,68 +347,6 @@ LEAVE_ONE_OUT = declare(
         "next_sample": lambda f: f.roll(-1, 0),
         "last_sample": lambda f: f.roll(1, 0),
         "one_mean": lambda f: f.mean().expand_as(f),
-    },
-)
-
-
-# --- reparameterise_full --------------------------------------------------------------
-
-
-def reparameterise_full(mu: Tensor, L: Tensor, eps: Tensor) -> Tensor:
-    """Turn noise of N(0, I) into samples of N(mu, L Lᵀ): (S, batch, K)."""
-    return mu + torch.einsum("bij,sbj->sbi", L, eps)
-
-
-def _roots(generator: torch.Generator) -> list[Arguments]:
-    drawn: list[Arguments] = []
-    for S, batch, K in ((6, 5, 3), (7, 3, 4)):
-        below = normal(generator, batch, K, K).tril(-1)
-        L = below + torch.diag_embed(0.4 + uniform(generator, batch, K))
-        mu, eps = normal(generator, batch, K), normal(generator, S, batch, K)
-        drawn.append((mu, L, eps))
-    return drawn
-
-
-def _columns(trial: Trial) -> None:
-    """Require the covariance L Lᵀ: unit vectors as noise give the columns of L."""
-    for mu, L, _ in trial.inputs():
-        units = torch.eye(mu.shape[1], dtype=mu.dtype)[:, None].repeat(1, len(mu), 1)
-        away = trial.call(mu, L, units) - mu  # (K, batch, K)
-        covariance = torch.einsum("sbi,sbj->bij", away, away)
-        trial.expect_close(
-            covariance, L @ L.mT, "the sum of z zᵀ over unit vectors, mean removed"
-        )
-
-
-REPARAMETERISE_FULL = declare(
-    WORDS["reparameterise_full"],
-    reparameterise_full,
-    _roots,
-    criteria=(
-        agrees("z = mu + L eps for each sample and example", 3.0),
-        Criterion("the covariance is L Lᵀ", 1.0, _columns),
-        rows_stand_alone(dims=(0, 0, 1), out=1),
-        _gradient_flows("mu", "L"),
-    ),
-    steps={
-        "noise": lambda L, eps: torch.einsum("bij,sbj->sbi", L, eps),
-        "diagonal": lambda L: L.diagonal(dim1=1, dim2=2),
-        "variances": lambda L: (L**2).sum(2),
-        "answer": lambda mu, noise: mu + noise,
-    },
-    mistakes={
-        "transposed": instead(L=lambda L: L.mT),
-        "whole_covariance": instead(L=lambda L: L @ L.mT),
-        "diagonal_only": instead(noise=lambda diagonal, eps: diagonal * eps),
-        "marginals": instead(noise=lambda variances, eps: variances.sqrt() * eps),
-        "variances": instead(noise=lambda variances, eps: variances * eps),
-        "no_mean": lambda noise: noise,
-        "inverse_root": instead(L=lambda L: L.inverse()),
-        "mean_mapped": instead(mu=lambda mu, L: torch.einsum("bij,bj->bi", L, mu)),
-        "one_root": instead(L=lambda L: L[:1].expand_as(L)),
-        "one_noise": instead(eps=lambda eps: eps[:, :1].expand_as(eps)),
-        "one_sample": instead(eps=lambda eps: eps[:1].expand_as(eps)),
-        "symmetric": instead(L=lambda L: L + L.tril(-1).mT),
     },
 )
 
