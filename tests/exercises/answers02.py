@@ -1,4 +1,4 @@
-"""Lesson 02's right answers in other words, and what its exercises alone must do."""
+"""Lesson 02's answers in other words, as `test_exercises` tries them."""
 
 import math
 

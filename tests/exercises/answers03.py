@@ -1,4 +1,4 @@
-"""Lesson 03's answers in other words: right ones, and wrong ones with their names."""
+"""Lesson 03's answers in other words, as `test_exercises` tries them."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Lesson 05's right and wrong answers, in other words than the course's own."""
+"""Lesson 05's answers in other words, as `test_exercises` tries them."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Lesson 06's right answers in other words, and wrong ones that no mistake names."""
+"""Lesson 06's answers in other words, as `test_exercises` tries them."""
 
 import torch
 

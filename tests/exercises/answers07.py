@@ -1,4 +1,4 @@
-"""Answers to lesson 07's exercises in other words: right ones, and mistakes."""
+"""Lesson 07's answers in other words, as `test_exercises` tries them."""
 
 import math
 

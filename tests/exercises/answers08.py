@@ -1,4 +1,4 @@
-"""Lesson 08's right answers in other words, and wrong ones that are told apart."""
+"""Lesson 08's answers in other words, as `test_exercises` tries them."""
 
 import math
 

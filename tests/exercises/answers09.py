@@ -1,4 +1,4 @@
-"""Lesson 09's right answers in other words, and what holds for its inputs."""
+"""Lesson 09's answers in other words, as `test_exercises` tries them."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Lesson 10's exercises answered in other words, rightly and wrongly."""
+"""Lesson 10's answers in other words, as `test_exercises` tries them."""
 
 import math
 

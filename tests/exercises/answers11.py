@@ -1,4 +1,4 @@
-"""Lesson 11's exercises answered in other words, and what their inputs must be."""
+"""Lesson 11's answers in other words, as `test_exercises` tries them."""
 
 import math
 
