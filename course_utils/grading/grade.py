@@ -21,6 +21,7 @@ from course_utils.grading.exercise import (
 )
 from course_utils.grading.trial import (
     LearnerError,
+    Limits,
     NotAttempted,
     Refused,
     Stop,
@@ -33,9 +34,6 @@ from course_utils.grading.trial import (
 from course_utils.grading.values import difference, structure_problem
 
 DRAWS = 4  # sets of inputs on which a misconception must fit, so that no chance does
-
-
-# --- grading ------------------------------------------------------------------------
 
 
 def recognise(exercise: Exercise, trial: Trial) -> Misconception | None:
@@ -58,9 +56,7 @@ class _Raised(str):
 
 
 def _outcome(
-    function: Callable[..., Any],
-    arguments: Arguments,
-    limits: Callable[[], contextlib.AbstractContextManager[None]] = no_limits,
+    function: Callable[..., Any], arguments: Arguments, limits: Limits = no_limits
 ) -> Any:
     """Call a function on copies; return its answer, or what it raised."""
     try:
@@ -90,7 +86,7 @@ def grade(
     exercise: Exercise,
     function: Callable[..., Any],
     seed: int,
-    limits: Callable[[], contextlib.AbstractContextManager[None]] = no_limits,
+    limits: Limits = no_limits,
 ) -> Report:
     """Grade a function against an exercise; no display, no side effects.
 
@@ -103,7 +99,7 @@ def grade(
     seed
         Seed of the inputs; a grader passes a secret one.
     limits
-        Context manager around each call, see `course_utils.grading.limits`.
+        Builds the context of each call, see `course_utils.grading.limits.within`.
 
     Returns
     -------
@@ -120,15 +116,13 @@ def grade(
         if ended is None:
             try:
                 criterion.test(trial)
-            except WrongKind as problem:
-                message = ended = str(problem)
-            except (Refused, LearnerError) as problem:
-                message = str(problem)
             except NotAttempted:
                 return _untouched(exercise)
-            except Stop as problem:
-                message = ended = str(problem)
-                stopped = True
+            except (Refused, LearnerError, Stop) as problem:
+                message = str(problem)
+                stopped = isinstance(problem, Stop)
+                if stopped or isinstance(problem, WrongKind):
+                    ended = message
         earned = criterion.points if message is None else 0.0
         rows.append(Row(criterion.text, earned, criterion.points, message))
     notes = tuple(dict.fromkeys(trial.heard))[:4]

@@ -13,10 +13,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import FrameType
 
-from course_utils.grading.trial import Stop
+from course_utils.grading.trial import Limits, Stop
 
 SECONDS = 5.0  # of one call
 SECONDS_TOGETHER = 20.0  # of all calls of one check
@@ -95,8 +95,7 @@ def memory_limit(gibibytes: float = GIBIBYTES) -> Iterator[None]:
 def _too_much(gibibytes: float) -> OutOfMemory:
     return OutOfMemory(
         f"MemoryError: your function asks for more than {gibibytes:g} GiB of memory. "
-        f"The "
-        "inputs here are small: look for a tensor whose size grows by mistake."
+        "The inputs here are small: look for a tensor whose size grows by mistake."
     )
 
 
@@ -129,9 +128,7 @@ def _bytes_in_use() -> int:
     return pages * resource.getpagesize()
 
 
-def within(
-    seconds: float = SECONDS, together: float = SECONDS_TOGETHER
-) -> Callable[[], contextlib.AbstractContextManager[None]]:
+def within(seconds: float = SECONDS, together: float = SECONDS_TOGETHER) -> Limits:
     """Build the limits of one check: for each call, and for all calls together.
 
     Parameters

@@ -17,6 +17,8 @@ import torch
 from course_utils.grading.exercise import Arguments, Exercise
 from course_utils.grading.values import difference, example, structure_problem
 
+Limits = Callable[[], contextlib.AbstractContextManager[None]]
+
 
 class Refused(Exception):
     """A plain message for the learner: what is wrong with one answer."""
@@ -94,11 +96,7 @@ def error_message(function: Callable[..., Any], error: BaseException) -> str:
     """Name an error and the learner's line, in one short text."""
     text = str(error).strip().split("\n")[0][:300]
     kind = type(error).__name__
-    said = (
-        f"your function raises {kind}: {text}"
-        if text
-        else f"your function raises {kind}"
-    )
+    said = f"your function raises {kind}" + (f": {text}" if text else "")
     code = getattr(function, "__code__", None)
     if not isinstance(code, types.CodeType):
         return said
@@ -121,12 +119,21 @@ def no_limits() -> Iterator[None]:
 class Trial:
     """One grading of one function: calls it safely and compares its answers.
 
-    Attributes
+    Parameters
     ----------
     exercise
         The exercise it is graded against.
+    function
+        The learner's version.
     generator
         Source of fresh random inputs.
+    limits
+        Builds the context of each call, see `course_utils.grading.limits.within`.
+
+    Attributes
+    ----------
+    heard
+        What the function printed and warned, in lines for the learner.
     """
 
     def __init__(
@@ -134,7 +141,7 @@ class Trial:
         exercise: Exercise,
         function: Callable[..., Any],
         generator: torch.Generator,
-        limits: Callable[[], contextlib.AbstractContextManager[None]] = no_limits,
+        limits: Limits = no_limits,
     ) -> None:
         self.exercise = exercise
         self.function = function
@@ -143,7 +150,17 @@ class Trial:
         self.heard: list[str] = []
 
     def raw(self, *arguments: Any) -> Any:
-        """Call the function within its limits; no judgement of the answer."""
+        """Call the function within its limits; no judgement of the answer.
+
+        Raises
+        ------
+        NotAttempted
+            If it is still a stub.
+        LearnerError
+            If it raises.
+        Stop
+            If it was stopped.
+        """
         try:
             with quietly(self.heard), self.limits():
                 return self.function(*arguments)
@@ -153,7 +170,18 @@ class Trial:
             raise LearnerError(error_message(self.function, error)) from None
 
     def call(self, *arguments: Any) -> Any:
-        """Call the function; refuse an answer of the wrong kind and damaged inputs."""
+        """Call the function, and refuse an answer of the wrong kind.
+
+        Raises
+        ------
+        Refused
+            If the function changed its inputs in place.
+        WrongKind
+            If its answer differs from the reference's in type, shape or dtype, or is
+            NaN.
+        NotAttempted, LearnerError, Stop
+            As `raw`.
+        """
         given = copied(arguments)
         got = self.raw(*given)
         if not unharmed(given, arguments):
@@ -178,7 +206,13 @@ class Trial:
     def expect_close(
         self, got: Any, want: Any, what: str = "", tolerance: float | None = None
     ) -> None:
-        """Refuse ``got`` unless it equals ``want`` within the exercise's tolerance."""
+        """Refuse ``got`` unless it equals ``want`` within the exercise's tolerance.
+
+        Raises
+        ------
+        Refused
+            With the place of the largest difference, and ``what`` before it.
+        """
         limit = self.exercise.tolerance if tolerance is None else tolerance
         if difference(got, want) > limit:
             prefix = f"{what}: " if what else ""

@@ -10,9 +10,6 @@ import torch
 SMALLEST_SCALE = 0.01  # differences are relative to the answer's size, at least to this
 
 
-# --- comparing values ---------------------------------------------------------------
-
-
 def describe(value: Any) -> str:
     """Say in words what a value is: its type, shape and dtype."""
     if isinstance(value, torch.Tensor):
