@@ -89,6 +89,11 @@ def check(
 def points(name: str) -> float:
     """Return the points of the last check of an exercise, 0 where there was none.
 
+    Raises
+    ------
+    ValueError
+        If no exercise has that name.
+
     Examples
     --------
     >>> points("squared_error")
@@ -99,7 +104,13 @@ def points(name: str) -> float:
 
 
 def hint(name: str) -> None:
-    """Show the next hint for an exercise; the last one stays once all were given."""
+    """Show the next hint for an exercise; the last one stays once all were given.
+
+    Raises
+    ------
+    ValueError
+        If no exercise has that name.
+    """
     exercise = find(name)
     given = min(_hints_given.get(name, 0) + 1, len(exercise.hints))
     _hints_given[name] = given
@@ -116,6 +127,11 @@ def solution(name: str) -> None:
     Unless the exercise is solved already, it counts as looked up from then on, which
     `progress` shows. No points are lost. In an assignment released for grading it is
     switched off.
+
+    Raises
+    ------
+    ValueError
+        If no exercise has that name.
     """
     exercise = find(name)
     if not memory.solutions_are_open():

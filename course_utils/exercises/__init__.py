@@ -1,6 +1,7 @@
 """The exercises of all lessons, found by the name of the function to write.
 
-One module per lesson, ``lesson01`` and so on, each with a tuple ``EXERCISES``.
+One module per lesson, ``lesson01`` and so on, each with a tuple ``EXERCISES``, and
+beside it a page, ``lesson01.md``, with the words of its exercises.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """An exercise as its author writes it: words in Markdown, mistakes in a table.
 
-`lesson04.md` holds the words of ``lesson04.py``: of each exercise the title, what the
+``lesson00.md`` holds the words of ``lesson00.py``: of each exercise the title, what the
 function returns, the hints, and a diagnosis for each mistake. `declare` joins the two.
 
 A mistake is the right answer with a step done otherwise. The author names the steps of
@@ -40,7 +40,13 @@ class Words(NamedTuple):
     diagnoses: dict[str, str]
 
     def diagnosis(self, mistake: str) -> str:
-        """Find the diagnosis of a mistake; the first pattern that fits."""
+        """Find the diagnosis of a mistake; the first pattern that fits.
+
+        Raises
+        ------
+        ValueError
+            If none fits.
+        """
         for pattern, said in self.diagnoses.items():
             if fnmatchcase(mistake, pattern):
                 return said
@@ -173,6 +179,11 @@ def declare(
         the steps say how it is put together.
     more
         ``fingerprint`` and ``tolerance`` of the `Exercise`.
+
+    Raises
+    ------
+    ValueError
+        If a mistake has no diagnosis, or a diagnosis no mistake.
     """
     names = tuple(inspect.signature(reference).parameters)
     right = {"answer": reference, **(steps or {})}
@@ -184,6 +195,7 @@ def declare(
         changed = mistake if isinstance(mistake, Mapping) else {"answer": mistake}
 
         def wrong(*given: Any) -> Any:
+            # The reference may have more parameters, with defaults.
             arguments = dict(zip(names, given, strict=False))
             return evaluate("answer", arguments, right, changed)
 
