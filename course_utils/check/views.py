@@ -10,6 +10,11 @@ from course_utils.course import course
 from course_utils.exercises import all_exercises
 from course_utils.grading.exercise import Report
 
+STILL_A_STUB = (
+    "The line `raise NotImplementedError()` still runs. Once you have written your "
+    "answer, delete it."
+)
+
 
 def show(view: Any) -> None:
     """Display one of the views below, in a notebook or in a terminal."""
@@ -54,7 +59,7 @@ class ReportView:
     def messages(self) -> list[str]:
         """Return what was wrong, each message once, diagnosis first."""
         if self.report.status == "not attempted":
-            return []
+            return [STILL_A_STUB]
         found = [self.report.diagnosis] if self.report.diagnosis else []
         found += [row.message for row in self.report.rows if row.message]
         return list(dict.fromkeys(found))[:4] + list(self.report.notes)

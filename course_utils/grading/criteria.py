@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from typing import Any
 
 import torch
 
-from course_utils.grading.exercise import Arguments, Criterion
-from course_utils.grading.trial import Trial
+from course_utils.grading.exercise import Arguments, Criterion, Exercise
+from course_utils.grading.trial import Refused, Trial, copied, gradients_of
 
 # --- draws --------------------------------------------------------------------------
 
@@ -83,6 +84,54 @@ def output(
             trial.expect_close(got[place], want[place], what or text)
 
     return Criterion(text, points, test)
+
+
+def gradients(
+    text: str,
+    points: float = 1.0,
+    inputs: Callable[[torch.Generator], list[Arguments]] | None = None,
+) -> Criterion:
+    """Build the criterion that the answer can be trained through.
+
+    Its gradients in the arguments that the exercise names (`Exercise.gradients`) are
+    those of the course's own version.
+    """
+
+    def test(trial: Trial) -> None:
+        exercise = trial.exercise
+        for arguments in inputs(trial.generator) if inputs else trial.inputs():
+            got = _differentiated(trial, trial.raw, arguments)
+            want = _differentiated(trial, exercise.reference, arguments)
+            for name, g, w in zip(_names(exercise), got, want, strict=True):
+                if not g.any() and w.any():
+                    raise Refused(
+                        f"no gradient reaches {name}: look for .detach(), .item(), "
+                        "float(), NumPy or torch.no_grad() on the way."
+                    )
+                trial.expect_close(g, w, f"the gradient in {name}")
+
+    return Criterion(text, points, test)
+
+
+def _names(exercise: Exercise) -> list[str]:
+    names = list(inspect.signature(exercise.reference).parameters)
+    return [names[place] for place in exercise.gradients]
+
+
+def _differentiated(
+    trial: Trial, function: Callable[..., Any], arguments: Arguments
+) -> tuple[torch.Tensor, ...]:
+    """Call a function and return its gradients in the arguments that are named."""
+    places = trial.exercise.gradients
+    given = copied(arguments)
+    for place in places:
+        given[place].requires_grad_()
+    with torch.enable_grad():
+        answer = function(*given)
+        try:
+            return gradients_of(answer, given, places)
+        except RuntimeError as error:
+            raise Refused(f"no gradient can be taken of your answer: {error}") from None
 
 
 def rows_stand_alone(

@@ -16,6 +16,11 @@ import torch
 Arguments = tuple[Any, ...]
 
 
+def as_it_is(arguments: Arguments, output: Any) -> Any:
+    """Compare the answer itself: the fingerprint where the right answer is unique."""
+    return output
+
+
 # --- the parts of an exercise -------------------------------------------------------
 
 
@@ -75,6 +80,12 @@ class Exercise:
     fingerprint
         ``fingerprint(arguments, output)``: what is compared where the right answer is
         not unique (a basis is known only up to signs, its projection is unique).
+    edges
+        ``edges(generator) -> list of argument tuples``: extreme or small inputs, such
+        as a batch of one. A mistake may show on these alone.
+    gradients
+        Places of the arguments in which the answer is differentiated when a mistake is
+        recognised: in a loss, a detached term is as wrong as a missing one.
     tolerance
         Largest difference, relative to the size of the expected answer, that still
         counts as equal. The inputs are float64; a step in float32, such as a plain
@@ -89,8 +100,10 @@ class Exercise:
     criteria: tuple[Criterion, ...]
     misconceptions: tuple[Misconception, ...]
     hints: tuple[str, ...]
-    fingerprint: Callable[[Arguments, Any], Any] = field(default=lambda args, out: out)
-    tolerance: float = 1e-6
+    fingerprint: Callable[[Arguments, Any], Any] = as_it_is
+    edges: Callable[[torch.Generator], list[Arguments]] = field(default=lambda g: [])
+    gradients: tuple[int, ...] = ()
+    tolerance: float = 1e-5
 
     @property
     def points(self) -> float:
@@ -121,6 +134,7 @@ class Report:
     misconception: str | None = None
     diagnosis: str | None = None
     notes: tuple[str, ...] = ()
+    converted: bool = False  # right values came in another container
 
     @property
     def score(self) -> float:

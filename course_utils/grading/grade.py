@@ -7,11 +7,15 @@ wrong version on the same inputs.
 from __future__ import annotations
 
 import contextlib
+import itertools
+import math
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import torch
 
+from course_utils.grading.containers import Kind, converted, kind_of
 from course_utils.grading.exercise import (
     Arguments,
     Exercise,
@@ -19,6 +23,8 @@ from course_utils.grading.exercise import (
     Report,
     Row,
 )
+from course_utils.grading.explain import Probe, explain
+from course_utils.grading.surroundings import generators_kept, restored
 from course_utils.grading.trial import (
     LearnerError,
     Limits,
@@ -28,58 +34,164 @@ from course_utils.grading.trial import (
     Trial,
     WrongKind,
     copied,
+    gradients_of,
     no_limits,
     quietly,
 )
 from course_utils.grading.values import difference, structure_problem
 
 DRAWS = 4  # sets of inputs on which a misconception must fit, so that no chance does
+CONSTANT = (
+    "your function returns the same whatever it is given: its answer must depend on "
+    "its arguments."
+)
 
 
-def recognise(exercise: Exercise, trial: Trial) -> Misconception | None:
-    """Find the misconception whose outputs the function's outputs equal, if any."""
-    inputs = [arguments for _ in range(DRAWS) for arguments in trial.inputs()]
-    answers = [
-        _outcome(trial.function, arguments, trial.limits) for arguments in inputs
-    ]
-    for misconception in exercise.misconceptions:
-        if all(
-            _same(exercise, misconception, arguments, answer)
-            for arguments, answer in zip(inputs, answers, strict=True)
-        ):
-            return misconception
-    return None
+# --- recognising a mistake ----------------------------------------------------------
 
 
 class _Raised(str):
     """What a call raised, in one line: two calls may fail in the same way."""
 
 
+class _Call(NamedTuple):
+    """One call: what was given, and what the learner's and the right version answer."""
+
+    arguments: Arguments
+    got: Any
+    want: Any
+
+
 def _outcome(
-    function: Callable[..., Any], arguments: Arguments, limits: Limits = no_limits
+    exercise: Exercise, function: Callable[..., Any], arguments: Arguments
 ) -> Any:
-    """Call a function on copies; return its answer, or what it raised."""
+    """Call a version of the course's on copies; return its answer, or what it raised.
+
+    Where the exercise names `gradients`, they are part of the answer.
+    """
+    given = _watched(copied(arguments), exercise.gradients)
     try:
-        with quietly([]), limits():
-            return function(*copied(arguments))
+        with quietly([]):
+            return _with_gradients(exercise, given, function(*given))
     except Exception as error:
+        return _raised(error)
+
+
+def _learners(
+    exercise: Exercise, trial: Trial, arguments: Arguments, kind: Kind
+) -> Any:
+    """Do the same with the learner's function, within its limits."""
+    given = _watched(copied(arguments), exercise.gradients)
+    try:
+        with restored([]), quietly([]), trial.limits():
+            got = converted(trial.function(*given), kind)
+            return _with_gradients(exercise, given, got)
+    except (Stop, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        return _raised(error)
+
+
+def _with_gradients(exercise: Exercise, given: Arguments, answer: Any) -> Any:
+    if not exercise.gradients:
+        return answer
+    return answer, gradients_of(answer, given, exercise.gradients)
+
+
+def _raised(error: BaseException) -> _Raised:
+    try:
         return _Raised(f"{type(error).__name__}: {error}")
+    except Exception:  # an exception of the learner's own may fail to say what it is
+        return _Raised(type(error).__name__)
 
 
-def _same(
-    exercise: Exercise, misconception: Misconception, arguments: Arguments, answer: Any
-) -> bool:
-    wrong = _outcome(misconception.wrong, arguments)
-    if isinstance(wrong, _Raised) or isinstance(answer, _Raised):
-        return type(wrong) is type(answer) and wrong == answer
-    if structure_problem(answer, wrong, "") is not None:
+def _watched(given: Arguments, places: tuple[int, ...]) -> Arguments:
+    for place in places:
+        given[place].requires_grad_()
+    return given
+
+
+def _calls(exercise: Exercise, trial: Trial, draws: int = DRAWS) -> list[_Call]:
+    given = [arguments for _ in range(draws) for arguments in trial.inputs()]
+    calls = []
+    for arguments in [*given, *exercise.edges(trial.generator)]:
+        want = _outcome(exercise, exercise.reference, arguments)
+        right = want if isinstance(want, _Raised) else _answer(exercise, want)
+        got = _learners(exercise, trial, arguments, kind_of(right))
+        calls.append(_Call(arguments, got, want))
+    return calls
+
+
+def _recognise(exercise: Exercise, calls: list[_Call]) -> Misconception | None:
+    """Find the misconception whose outputs the function's outputs equal, if any."""
+    for misconception in exercise.misconceptions:
+        if all(_same(exercise, call, misconception.wrong) for call in calls):
+            return misconception
+    return None
+
+
+def _same(exercise: Exercise, call: _Call, version: Callable[..., Any]) -> bool:
+    return _equal(exercise, call, _outcome(exercise, version, call.arguments))
+
+
+def _equal(exercise: Exercise, call: _Call, other: Any) -> bool:
+    """Whether the learner's answer, or error, of a call is this one."""
+    got = call.got
+    if isinstance(other, _Raised) or isinstance(got, _Raised):
+        return type(other) is type(got) and other == got
+    if structure_problem(got, other, "") is not None:
         return False
     try:
-        wrong = exercise.fingerprint(arguments, wrong)
-        answer = exercise.fingerprint(arguments, answer)
+        other = _compared(exercise, call.arguments, other)
+        got = _compared(exercise, call.arguments, got)
     except Exception:  # a fingerprint of an answer of the wrong shape may fail
         return False
-    return difference(answer, wrong) <= exercise.tolerance
+    return difference(got, other) <= exercise.tolerance
+
+
+def _compared(exercise: Exercise, arguments: Arguments, outcome: Any) -> Any:
+    if not exercise.gradients:
+        return exercise.fingerprint(arguments, outcome)
+    answer, gradients = outcome
+    return exercise.fingerprint(arguments, answer), gradients
+
+
+def _diagnosed(
+    exercise: Exercise, trial: Trial, calls: list[_Call]
+) -> tuple[Misconception | None, str | None]:
+    """Find what a wrong answer is: a mistake on file, or what can be said of it."""
+    if all(_equal(exercise, call, call.want) for call in calls):
+        return None, None  # the values are right: the fault is elsewhere
+    found = _recognise(exercise, calls)
+    if found:
+        return found, found.diagnosis
+    if any(isinstance(one, _Raised) for call in calls for one in (call.got, call.want)):
+        return None, None
+    probes = [
+        Probe(call.arguments, _answer(exercise, call.got), _answer(exercise, call.want))
+        for call in calls
+    ]
+    with trial.limits():
+        return None, explain(exercise, probes)
+
+
+def _answer(exercise: Exercise, outcome: Any) -> Any:
+    return outcome[0] if exercise.gradients else outcome
+
+
+def _is_constant(exercise: Exercise, calls: list[_Call]) -> bool:
+    """Whether the answers are the same wherever the right ones have the same shape."""
+    moved = False
+    for one, other in itertools.combinations(calls, 2):
+        if math.isinf(difference(one.want, other.want)):
+            continue
+        if isinstance(one.got, _Raised) or difference(one.got, other.got) > 0:
+            return False
+        moved = moved or difference(one.want, other.want) > exercise.tolerance
+    return moved
+
+
+# --- the grading --------------------------------------------------------------------
 
 
 def grade(
@@ -104,10 +216,41 @@ def grade(
     Returns
     -------
     Report
-        Status, a row per criterion, and the diagnosis when a misconception fits.
+        Status, a row per criterion, and the diagnosis: of the misconception that fits,
+        or what can be said of the answer. An answer that never changes earns nothing.
     """
     generator = torch.Generator().manual_seed(seed)
     trial = Trial(exercise, function, generator, limits)
+    with generators_kept():
+        return _graded(exercise, trial)
+
+
+def _graded(exercise: Exercise, trial: Trial) -> Report:
+    try:
+        rows, ended = _rows(exercise, trial)
+    except NotAttempted:
+        return _untouched(exercise)
+    passed = all(row.message is None for row in rows)
+    misconception, diagnosis = None, None
+    if not passed and not ended:
+        with contextlib.suppress(Stop):
+            calls = _calls(exercise, trial)
+            if _is_constant(exercise, calls):
+                rows = [_not_earned(row) for row in rows]
+            misconception, diagnosis = _diagnosed(exercise, trial, calls)
+    return Report(
+        exercise.name,
+        "passed" if passed else "failed",
+        tuple(rows),
+        misconception=misconception.name if misconception else None,
+        diagnosis=diagnosis,
+        notes=tuple(dict.fromkeys(trial.heard))[:4],
+        converted=trial.kind is not None,
+    )
+
+
+def _rows(exercise: Exercise, trial: Trial) -> tuple[list[Row], bool]:
+    """Test every criterion; also whether a call had to be stopped."""
     rows: list[Row] = []
     ended: str | None = None
     stopped = False
@@ -116,8 +259,6 @@ def grade(
         if ended is None:
             try:
                 criterion.test(trial)
-            except NotAttempted:
-                return _untouched(exercise)
             except (Refused, LearnerError, Stop) as problem:
                 message = str(problem)
                 stopped = isinstance(problem, Stop)
@@ -125,21 +266,11 @@ def grade(
                     ended = message
         earned = criterion.points if message is None else 0.0
         rows.append(Row(criterion.text, earned, criterion.points, message))
-    notes = tuple(dict.fromkeys(trial.heard))[:4]
-    if all(row.message is None for row in rows):
-        return Report(exercise.name, "passed", tuple(rows), notes=notes)
-    found = None
-    if not stopped:
-        with contextlib.suppress(Stop):
-            found = recognise(exercise, trial)
-    return Report(
-        exercise.name,
-        "failed",
-        tuple(rows),
-        misconception=found.name if found else None,
-        diagnosis=found.diagnosis if found else None,
-        notes=notes,
-    )
+    return rows, stopped
+
+
+def _not_earned(row: Row) -> Row:
+    return replace(row, earned=0.0, message=row.message or CONSTANT)
 
 
 def _untouched(exercise: Exercise) -> Report:

@@ -21,6 +21,11 @@ from course_utils.grading.trial import Limits, Stop
 SECONDS = 5.0  # of one call
 SECONDS_TOGETHER = 20.0  # of all calls of one check
 GIBIBYTES = 4.0  # that one call may add to the process
+TOO_LONG = (
+    f"your function took too long (over {SECONDS:g} s a call, or over "
+    f"{SECONDS_TOGETHER:g} s for the whole check) and was stopped: look for a loop "
+    "that never ends, or a step repeated far too often."
+)
 
 
 class TimeUp(Stop):
@@ -52,15 +57,13 @@ def time_limit(seconds: float = SECONDS) -> Iterator[None]:
     if not can_limit_time():
         yield
         return
-    armed = True
+    armed, rang = True, False
 
     def ring(number: int, frame: FrameType | None) -> None:
+        nonlocal rang
         if armed:
-            raise TimeUp(
-                f"your function took too long (over {SECONDS:g} s a call, or over "
-                f"{SECONDS_TOGETHER:g} s for the whole check) and was stopped: look "
-                "for a loop that never ends, or a step repeated far too often."
-            )
+            rang = True
+            raise TimeUp(TOO_LONG)
 
     before = signal.signal(signal.SIGALRM, ring)
     try:
@@ -71,6 +74,8 @@ def time_limit(seconds: float = SECONDS) -> Iterator[None]:
         armed = False
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, before)
+    if rang:  # a bare `except:` in the enclosed code has swallowed it
+        raise TimeUp(TOO_LONG)
 
 
 @contextlib.contextmanager

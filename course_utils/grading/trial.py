@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import linecache
 import textwrap
@@ -14,7 +15,9 @@ from typing import Any
 
 import torch
 
+from course_utils.grading.containers import Kind, converted, kind_of, remark
 from course_utils.grading.exercise import Arguments, Exercise
+from course_utils.grading.surroundings import restored
 from course_utils.grading.values import difference, example, structure_problem
 
 Limits = Callable[[], contextlib.AbstractContextManager[None]]
@@ -57,6 +60,47 @@ def copied(value: Any) -> Any:
     return value
 
 
+def gradients_of(
+    answer: Any, given: Arguments, places: tuple[int, ...]
+) -> tuple[torch.Tensor, ...]:
+    """Differentiate an answer in some arguments, which must require gradients.
+
+    Parameters
+    ----------
+    answer
+        A tensor, or several; each entry enters with a weight of its own, so that no
+        two parts cancel. Parts without a gradient count as constants.
+    given
+        The arguments of the call.
+    places
+        Which of them.
+
+    Returns
+    -------
+    tuple of Tensor
+        A gradient for each place; zeros where the answer does not depend on it.
+    """
+    parts = answer if isinstance(answer, tuple | list) else [answer]
+    total = sum(
+        (part * _weights(part)).sum()
+        for part in parts
+        if isinstance(part, torch.Tensor) and part.requires_grad
+    )
+    wanted = [given[place] for place in places]
+    if not isinstance(total, torch.Tensor):
+        return tuple(torch.zeros_like(one) for one in wanted)
+    found = torch.autograd.grad(total, wanted, allow_unused=True)
+    return tuple(
+        torch.zeros_like(one) if grad is None else grad
+        for grad, one in zip(found, wanted, strict=True)
+    )
+
+
+def _weights(part: torch.Tensor) -> torch.Tensor:
+    steps = torch.arange(part.numel(), dtype=part.dtype).reshape(part.shape)
+    return 1 + 0.3 * torch.cos(2.4 * steps)
+
+
 def unharmed(value: Any, before: Any) -> bool:
     """Whether a value is what it was before the call, to the bit."""
     if isinstance(before, torch.Tensor):
@@ -94,9 +138,14 @@ def _shortened(text: str) -> str:
 
 def error_message(function: Callable[..., Any], error: BaseException) -> str:
     """Name an error and the learner's line, in one short text."""
-    text = str(error).strip().split("\n")[0][:300]
+    try:
+        text = str(error).strip().split("\n")[0][:300]
+    except Exception:  # an exception of the learner's own may fail to say what it is
+        text = ""
     kind = type(error).__name__
     said = f"your function raises {kind}" + (f": {text}" if text else "")
+    if isinstance(error, SystemExit):
+        said += " (exit() would end the whole notebook: return the answer)"
     code = getattr(function, "__code__", None)
     if not isinstance(code, types.CodeType):
         return said
@@ -108,6 +157,18 @@ def error_message(function: Callable[..., Any], error: BaseException) -> str:
     source = linecache.getline(code.co_filename, number).strip()
     place = f"line {number - code.co_firstlineno + 1} of your function"
     return f"{said} (in {place}: `{source}`)" if source else f"{said} (in {place})"
+
+
+def is_stub(function: Callable[..., Any], error: NotImplementedError) -> bool:
+    """Whether an error is the stub's own bare ``raise NotImplementedError``.
+
+    torch raises the same error, with a text, for many an honest slip.
+    """
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return not error.args and trace is not None and trace.tb_frame.f_code is code
 
 
 @contextlib.contextmanager
@@ -133,7 +194,9 @@ class Trial:
     Attributes
     ----------
     heard
-        What the function printed and warned, in lines for the learner.
+        What the function printed, warned and left behind, in lines for the learner.
+    kind
+        What its answers are converted to, where they came in another container.
     """
 
     def __init__(
@@ -148,9 +211,18 @@ class Trial:
         self.generator = generator
         self.limits = limits
         self.heard: list[str] = []
+        self.kind: Kind | None = None
 
-    def raw(self, *arguments: Any) -> Any:
+    def raw(self, *arguments: Any, kind: Kind | None = None) -> Any:
         """Call the function within its limits; no judgement of the answer.
+
+        Parameters
+        ----------
+        arguments
+            What it is called with, as they are.
+        kind
+            What the answer should be made of; right values in another container are
+            converted, with a remark.
 
         Raises
         ------
@@ -162,12 +234,22 @@ class Trial:
             If it was stopped.
         """
         try:
-            with quietly(self.heard), self.limits():
-                return self.function(*arguments)
-        except NotImplementedError:
-            raise NotAttempted from None
-        except Exception as error:
+            with restored(self.heard), quietly(self.heard), self.limits():
+                got = self.function(*arguments)
+                answer = got if kind is None else converted(got, kind)
+                said = remark(got, answer)
+        except (Stop, KeyboardInterrupt):
+            raise
+        except NotImplementedError as error:
+            if is_stub(self.function, error):
+                raise NotAttempted from None
             raise LearnerError(error_message(self.function, error)) from None
+        except BaseException as error:
+            raise LearnerError(error_message(self.function, error)) from None
+        if said:
+            self.heard.append(said)
+            self.kind = kind
+        return answer
 
     def call(self, *arguments: Any) -> Any:
         """Call the function, and refuse an answer of the wrong kind.
@@ -182,14 +264,14 @@ class Trial:
         NotAttempted, LearnerError, Stop
             As `raw`.
         """
+        want = self.reference(*arguments)
         given = copied(arguments)
-        got = self.raw(*given)
+        got = self.raw(*given, kind=kind_of(want))
         if not unharmed(given, arguments):
             raise Refused(
                 "your function changes its inputs in place: work on new tensors "
                 "(x - mean instead of x -= mean), the caller still needs them."
             )
-        want = self.reference(*arguments)
         problem = structure_problem(got, want, self.exercise.returns)
         if problem:
             raise WrongKind(problem)

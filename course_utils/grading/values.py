@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-SMALLEST_SCALE = 0.01  # differences are relative to the answer's size, at least to this
+SMALLEST_SCALE = 0.1  # differences are relative to the answer's size, at least to this
 
 
 def describe(value: Any) -> str:
@@ -120,7 +120,7 @@ def _number_problem(got: Any, want: Any, returns: str) -> str | None:
 def difference(got: Any, want: Any) -> float:
     """Return the largest difference of two like values, relative to their size.
 
-    The size is the largest absolute value in ``want``, at least 0.01. Infinity where
+    The size is the largest absolute value in ``want``, at least 0.1. Infinity where
     the structures differ; NaN equals NaN in the same place.
 
     Examples

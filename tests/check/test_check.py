@@ -1,5 +1,6 @@
 """What a learner sees: the table, the diagnosis, hints, points, progress."""
 
+import functools
 import threading
 
 import pytest
@@ -17,6 +18,7 @@ from course_utils.check import (
 from course_utils.check.views import ProgressView, ReportView
 from course_utils.check.written import source_of
 from course_utils.exercises import all_exercises, find
+from course_utils.grading import apart
 from course_utils.grading.grade import grade
 
 EXERCISE = find("squared_error")
@@ -122,6 +124,33 @@ def test_a_lambda_can_be_named():
     assert check(answer, name="squared_error") is answer
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda x, x_hat: right(x, x_hat),
+        functools.partial(right),
+        torch.nn.MSELoss(),
+    ],
+)
+def test_what_has_no_name_is_asked_for_it(answer):
+    with pytest.raises(ValueError, match='check\\(f, name="squared_error"\\)'):
+        check(answer)
+
+
+def test_a_partial_can_be_named():
+    answer = functools.partial(right)
+    assert check(answer, name="squared_error") is answer
+
+
+def test_right_values_of_another_kind_are_handed_on_in_the_lessons(seen):
+    stand_in = check(as_exercise(lambda x, x_hat: float(right(x, x_hat))))
+    x = torch.randn(5, 3)
+    assert isinstance(stand_in(x, 0 * x), torch.Tensor)
+    assert stand_in(x, 0 * x) == pytest.approx(float(right(x, 0 * x)))
+    assert points("squared_error") == EXERCISE.points
+    assert "it returns a float where the course has a tensor" in repr(seen[-1])
+
+
 def test_the_seed_can_be_chosen(seen):
     wrong = as_exercise(lambda x, x_hat: ((x - x_hat) ** 2).mean())
     check(wrong, seed=5)
@@ -152,7 +181,9 @@ def test_points_of_an_unchecked_exercise_are_zero_and_of_an_unknown_one_an_error
         points("no_such_exercise")
 
 
-def test_outside_the_main_thread_it_says_there_is_no_limit(seen):
+def test_where_nothing_can_be_stopped_it_says_so(seen, monkeypatch):
+    monkeypatch.setattr(check_module, "can_copy", lambda: False)
+    monkeypatch.setattr(apart, "can_copy", lambda: False)
     answer = as_exercise(lambda x, x_hat: right(x, x_hat))
     thread = threading.Thread(target=check, args=(answer,))
     thread.start()
