@@ -6,32 +6,23 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from course_utils.arguments import one_of, whole_numbers
-from course_utils.linter.calling import Caller, Failed, Size
+from course_utils.linter.calling import ORDER, Caller, Failed, Size
 from course_utils.linter.inspector import Inspector
-from course_utils.linter.kl import SPREADS, kl_findings
+from course_utils.linter.kl import SPREADS
 from course_utils.linter.likelihoods import LIKELIHOODS, OUTPUTS
-from course_utils.linter.naming import (
-    name_beta,
-    name_likelihood,
-    name_reductions,
-    shape_findings,
-    unlike,
-)
-from course_utils.linter.random_inputs import gradients, unexplained
+from course_utils.linter.ordering import other_order
 from course_utils.linter.report import Finding, LossReport
-
-DRAWS = 64  # calls to average where the loss draws random numbers
+from course_utils.linter.stages import look
 
 
 def inspect_loss(
     loss: Callable[..., Any],
     *,
     data_shape: int | tuple[int, ...] = 784,
-    latents: int = 20,
+    latents: int | tuple[int, ...] = 20,
     batch: int = 6,
     beta: float = 1.0,
     sigma2: float | None = None,
@@ -39,6 +30,7 @@ def inspect_loss(
     likelihood: str | None = None,
     output: str | None = None,
     spread: str = "logvar",
+    order: tuple[str, ...] = ORDER,
     pack: Callable[[Tensor], Any] | None = None,
 ) -> LossReport:
     """Report, from its values alone, what a variational autoencoder's loss is.
@@ -54,7 +46,8 @@ def inspect_loss(
         (batch, *data_shape), and mu, logvar of shape (batch, latents). Returns the loss
         in nats: one number, or one per example (then a note says so).
     data_shape, latents, batch
-        Sizes to inspector at. D is the product of the data shape.
+        Sizes to inspect at. D is the product of the data shape. Latents may have a
+        shape too, such as ``(4, 8, 8)``.
     beta
         The β that you mean to run. Another effective β is a finding.
     sigma2
@@ -70,8 +63,11 @@ def inspect_loss(
         What your decoder returns, ``"probabilities"``, ``"logits"`` or ``"mean"``; a
         loss that takes x_hat for something else is then a finding.
     spread
-        What the fourth argument is: ``"logvar"`` (log σ²), ``"logsigma"``, ``"var"`` or
-        ``"sigma"``.
+        What logvar is: ``"logvar"`` (log σ²), ``"logsigma"``, ``"var"``, ``"sigma"`` or
+        ``"softplus"`` (what softplus makes σ of).
+    order
+        The order in which your loss takes the four:
+        ``("x_hat", "x", "mu", "logvar")`` for one that takes the reconstruction first.
     pack
         Turns x_hat into what the loss takes in its place, for a decoder that returns
         more than one tensor: ``lambda x_hat: (x_hat, torch.zeros_like(x_hat))``.
@@ -97,6 +93,11 @@ def inspect_loss(
     It is called on generated inputs of moderate size. What the loss does elsewhere, how
     z is sampled, and your data stay unseen: the cross-entropy of grey pixels, for
     example, has a likelihood's formula and is none.
+
+    What equal inputs suggest is stated only if it also holds at random points; a loss
+    whose examples or latents do not add up is called unexplained, with no β. A finding
+    is certain only where no harmless reading is left. Where the loss draws random
+    numbers, weights count as unequal only beyond four standard errors of the draws.
 
     Examples
     --------
@@ -140,36 +141,18 @@ def inspect_loss(
     True
     """
     size = _check_settings(
-        loss,
-        data_shape,
-        latents,
-        batch,
-        beta,
-        sigma2,
-        scale,
-        likelihood,
-        output,
-        spread,
-    )
-    call = Caller(loss, pack)
+        loss, data_shape, latents, batch, beta, sigma2, scale, likelihood, output,
+        spread, order,
+    )  # fmt: skip
+    call = Caller(loss, pack, tuple(order))
     report = LossReport()
     try:
-        _inspect(
-            call, size, report, beta, {"Gaussian": sigma2, "Laplace": scale},
-            likelihood, output, spread,
+        look(
+            Inspector(call, size), report, beta,
+            {"Gaussian": sigma2, "Laplace": scale}, (likelihood, output), spread,
         )  # fmt: skip
     except Failed as failed:
-        name = "not_finite" if "it returned" in str(failed) else "raises"
-        if "expected one number" in str(failed):
-            name = "not_a_number"
-        report.findings.append(
-            Finding(
-                name,
-                f"The loss could not be inspected: {failed}. It was given x and x_hat "
-                f"of shape {(size.N, *size.shape)} with values in [0, 1], mu and "
-                f"logvar of shape {(size.N, size.K)}.",
-            )
-        )
+        report.findings.append(_failure(failed, call, size, spread))
     if call.changed:
         report.findings.append(
             Finding(
@@ -185,7 +168,7 @@ def inspect_loss(
 
 def _check_settings(
     loss: Any, data_shape: Any, latents: Any, batch: Any, beta: Any, sigma2: Any,
-    scale: Any, likelihood: Any, output: Any, spread: Any,
+    scale: Any, likelihood: Any, output: Any, spread: Any, order: Any,
 ) -> Size:  # fmt: skip
     if not callable(loss):
         raise ValueError(f"loss is a {type(loss).__name__}; expected a callable")
@@ -194,8 +177,14 @@ def _check_settings(
         raise ValueError(
             f"data_shape is {data_shape!r}; expected sizes such as (28, 28)"
         )
+    code = (latents,) if isinstance(latents, int) else latents
+    if not isinstance(code, tuple) or not code:
+        raise ValueError(
+            f"latents is {latents!r}; expected a number or sizes such as (4, 8, 8)"
+        )
     whole_numbers(least=2, batch=batch)
-    whole_numbers(latents=latents)
+    for size in code:
+        whole_numbers(latents=size)
     for size in shape:
         whole_numbers(data_shape=size)
     for name, value in (("beta", beta), ("sigma2", sigma2), ("scale", scale)):
@@ -208,60 +197,24 @@ def _check_settings(
     if output is not None:
         one_of(OUTPUTS, output=output)
     one_of(SPREADS, spread=spread)
-    return Size(batch, tuple(shape), latents)
+    if not isinstance(order, tuple | list) or sorted(order) != sorted(ORDER):
+        raise ValueError(
+            f"order is {order!r}; expected x, x_hat, mu and logvar in some order, such "
+            'as ("x_hat", "x", "mu", "logvar")'
+        )
+    return Size(batch, shape, code)
 
 
-def _inspect(
-    call: Caller, s: Size, report: LossReport, want: float,
-    declared: dict[str, float | None], likelihood: str | None, output: str | None,
-    spread: str,
-) -> None:  # fmt: skip
-    """Fill in the report; raise Failed when the loss gives no number."""
-    inspector = Inspector(call, s)
-    inspector.start()
-    if inspector.is_random():
-        call.draws = DRAWS
-        report.notes.append(
-            f"The loss draws random numbers; each value is the mean of {DRAWS} calls, "
-            "and the weights are good to a few percent."
-        )
-    if inspector.changes:
-        report.findings.append(
-            Finding(
-                "changes_between_calls",
-                "Called twice with the same inputs and the same seed, the loss gives "
-                "two values: it counts its calls (a schedule of β?) or draws random "
-                "numbers elsewhere. Hold that still and inspect again.",
-            )
-        )
-        return
-    per_example = shape_findings(inspector, report)
-    rec, rate = inspector.reconstruction(), inspector.rate()
-    report.logvar_reading = rate.reading
-    powers = inspector.powers(rate)
-    if call.dtype == torch.float32:
-        report.notes.append("The loss takes float32 only; inspected to fewer digits.")
-    name_likelihood(inspector, rec, report, likelihood, output)
-    report.findings += kl_findings(rate, spread)
-    name_reductions(report, powers, rec, rate, per_example)
-    wrong = unexplained(inspector, rec, rate)
-    if "reconstruction" in wrong and rec.shape is not None:
-        rec = unlike(inspector, report, rec)
-    if "rate" in wrong and report.names == ["no_kl"]:
-        report.findings.clear()
-    if "rate" in wrong and not report.findings:
-        report.findings.append(
-            Finding(
-                "kl_unexplained",
-                "At random points the KL is not the sum over latents and examples that "
-                "equal inputs suggest: some do not count, or they are mixed.",
-            )
-        )
-        rate.mu = rate.spread = rate.log = math.nan
-    report.findings += gradients(inspector)
-    kl = rate.weight
-    if rec.shape is None or not math.isfinite(rec.weight * kl) or kl == 0:
-        return
-    if rate.reading == "unknown" or rate.mu_kind == "unknown":
-        return
-    name_beta(inspector, report, rec, rate, powers, want, declared)
+def _failure(failed: Failed, call: Caller, size: Size, spread: str) -> Finding:
+    """Say that the loss gives no number, and which order of its arguments would."""
+    name = "not_finite" if "it returned" in str(failed) else "raises"
+    if "expected one number" in str(failed):
+        name = "not_a_number"
+    order = other_order(call, size, spread) if name == "raises" else None
+    hint = f" It answers with order={order}." if order else ""
+    return Finding(
+        name,
+        f"The loss could not be inspected: {failed}. It was given x and x_hat of shape "
+        f"{(size.N, *size.shape)} with values in [0, 1], mu and logvar of shape "
+        f"{(size.N, *size.latents)}.{hint}",
+    )

@@ -41,7 +41,11 @@ def _continuous(x: Tensor, p: Tensor) -> Tensor:
 SWAPPED = Finding(
     "swapped_arguments",
     "x and x_hat have changed places: the cross-entropy takes the reconstruction as "
-    "the target. Give the reconstruction first, the data second.",
+    "the target. Either your loss takes its arguments in another order than (x, x_hat, "
+    'mu, logvar): then say so with order=("x_hat", "x", "mu", "logvar"), or '
+    "wrap it: lambda x, x_hat, mu, logvar: loss(x_hat, x, mu, logvar). Or the loss "
+    "swaps them itself: torch's cross-entropy takes the reconstruction first, the data "
+    "second.",
 )
 POOLED = "mean (σ² is set to the mean squared error)"
 SHAPES = (
@@ -69,7 +73,9 @@ SHAPES = (
         Finding(
             "cross_entropy_half_missing",
             "The cross-entropy lacks (1 − x)·log(1 − x_hat): dark pixels cost nothing, "
-            "and x_hat = 1 everywhere is best.",
+            "and x_hat = 1 everywhere is best. It is right only if x_hat holds "
+            "probabilities that sum to 1, of words or classes; no β is stated.",
+            certain=False,
         ),
     ),
     Shape("Gaussian", POOLED, lambda a, b: 0.5 * ((a - b) ** 2).log()),
@@ -84,9 +90,14 @@ SHAPES = (
 )  # fmt: skip
 
 
+# Findings beside which no β is stated: what stands there is no likelihood.
+NO_BETA = {"swapped_arguments", "cross_entropy_half_missing"}
+
+
 @dataclass
 class Reconstruction:
     """The reconstruction term: its shape, and its weight for one pixel."""
 
     shape: Shape | None
     weight: float
+    clipped: bool = False  # whether it holds for x_hat in (0, 1) only

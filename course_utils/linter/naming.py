@@ -4,25 +4,51 @@ from __future__ import annotations
 
 import math
 
-from course_utils.linter.fitting import NEAR, nearly, plain
+from course_utils.linter.confirming import Verdict
 from course_utils.linter.inspector import Inspector
 from course_utils.linter.kl import Rate
-from course_utils.linter.likelihoods import LIKELIHOODS, POOLED, Reconstruction
-from course_utils.linter.random_inputs import is_root, leaks
+from course_utils.linter.kl_findings import UNEXPLAINED, kl_findings
+from course_utils.linter.likelihoods import POOLED, Reconstruction
+from course_utils.linter.random_inputs import is_root, leaks, reached
 from course_utils.linter.report import Finding, LossReport
-from course_utils.linter.scales import (
-    both_reductions,
-    list_equivalents,
-    normaliser,
-    reduction,
-    scale_findings,
-    without_sizes,
+from course_utils.linter.scales import both_reductions, reduction
+from course_utils.linter.sizes import Powers
+
+NO_SUM = Finding(
+    "terms_mixed",
+    "What x and x_hat add depends on mu and logvar: the loss is no reconstruction plus "
+    "a rate (a product, weights of samples, a prior that knows x, a clamp of the "
+    "whole?). No β is stated.",
+    certain=False,
 )
+NO_SHAPE = Finding(
+    "reconstruction_shape",
+    "The reconstruction term has the shape of none of the likelihoods known here; no β "
+    "is stated.",
+    certain=False,
+)
+ROOT = Finding(
+    "square_root",
+    "The reconstruction is the square root of a sum of squares, not the sum: no "
+    "log-likelihood of independent pixels. No β is stated.",
+)
+UNLIKE = Finding(
+    "reconstruction_unexplained",
+    "At random images the reconstruction is not the sum over pixels and examples that "
+    "equal images suggest: some do not count as others do, or they are mixed, as in a "
+    "mask, weights, edges or features. No β is stated.",
+    certain=False,
+)
+# What is said to be absent, and which arguments' gradients speak against it.
+ABSENT = {
+    "no_reconstruction": {"x_hat"}, "no_kl": {"mu", "logvar"}, "mu_missing": {"mu"},
+    "logvar_missing": {"logvar"},
+}  # fmt: skip
 
 
 def shape_findings(inspector: Inspector, report: LossReport) -> bool:
     """Look at the shape of what the loss returns; tell if it is one per example."""
-    out = inspector.call.output(*inspector.point())
+    out = inspector.call.output(inspector.point())
     shape, n = tuple(out.shape), inspector.size.N
     if shape in ((), (1,), (1, 1)):
         return False
@@ -31,7 +57,7 @@ def shape_findings(inspector: Inspector, report: LossReport) -> bool:
             f"The loss returns one value per example, shape {shape}; take the mean "
             "over the batch before backward(). The inspection used its sum."
         )
-        if leaks(inspector):
+        if leaks(inspector) == "alike":
             report.findings.append(
                 Finding(
                     "kl_broadcast",
@@ -51,25 +77,53 @@ def shape_findings(inspector: Inspector, report: LossReport) -> bool:
     return False
 
 
-def name_likelihood(
+def name_terms(
+    inspector: Inspector, report: LossReport, rec: Reconstruction, rate: Rate,
+    verdict: Verdict, wishes: tuple[str | None, str | None], spread: str,
+) -> None:  # fmt: skip
+    """Write what the two terms are, as far as the random points bear it out."""
+    if not verdict.sums:
+        report.findings.append(NO_SUM)
+        return
+    if not verdict.reconstruction:
+        root = rec.shape is not None and is_root(inspector)
+        report.findings.append(ROOT if root else UNLIKE)
+    elif rec.shape is None:
+        nothing = Finding("no_reconstruction", "The loss does not depend on x_hat.")
+        known = not math.isnan(rec.weight)
+        report.likelihood = "none" if known else "unknown"
+        report.findings.append(nothing if known else NO_SHAPE)
+    else:
+        _name_likelihood(inspector, rec, report, *wishes)
+    if verdict.rate or (not rate.known and inspector.rate_draws == 1):
+        report.logvar_reading = rate.reading
+        report.findings += kl_findings(rate, spread)
+    else:
+        report.findings.append(UNEXPLAINED)
+
+
+def too_light(inspector: Inspector, report: LossReport) -> None:
+    """Take back that a term is absent where only rounding hides it."""
+    named = [name for name in report.names if name in ABSENT]
+    reach = reached(inspector) if named else set()
+    for name in named:
+        if seen := ABSENT[name] & reach:
+            report.findings[report.names.index(name)] = Finding(
+                "term_too_light",
+                f"What {' and '.join(sorted(seen))} change is lost in the rounding of "
+                "the loss, though a gradient reaches them: a weight too small to be "
+                "measured here. No β is stated.",
+                certain=False,
+            )
+
+
+def _name_likelihood(
     inspector: Inspector, rec: Reconstruction, report: LossReport,
     likelihood: str | None, output: str | None,
 ) -> None:  # fmt: skip
     """Write which likelihood the reconstruction is, and what is wrong with it."""
-    if rec.shape is None:
-        report.likelihood = "unknown" if math.isnan(rec.weight) else "none"
-        report.findings.append(
-            Finding(
-                "reconstruction_shape",
-                "The reconstruction term has the shape of none of the likelihoods "
-                "known here; no β is stated.",
-                certain=False,
-            )
-            if math.isnan(rec.weight)
-            else Finding("no_reconstruction", "The loss does not depend on x_hat.")
-        )
-        return
     shape = rec.shape
+    assert shape is not None
     report.likelihood, report.parametrisation = shape.likelihood, shape.parametrisation
     if shape.finding is not None:
         report.findings.append(shape.finding)
@@ -97,118 +151,40 @@ def name_likelihood(
             "The cross-entropy is a log-likelihood for x in {0, 1} only; the loss "
             "takes grey values too."
         )
+    if rec.clipped:
+        report.notes.append(
+            f"It is {shape.likelihood} for x and x_hat in (0, 1), and something else "
+            "where they lie further apart."
+        )
 
 
 def name_reductions(
-    report: LossReport, powers: dict[str, tuple[int | None, int | None]],
-    rec: Reconstruction, rate: Rate, per_example: bool,
+    report: LossReport, powers: Powers, rec: Reconstruction, rate: Rate,
+    verdict: Verdict, per_example: bool,
 ) -> None:  # fmt: skip
     """Write how both terms are reduced over data, latents and batch."""
-    report.data_reduction = reduction(powers["D"][0])
-    report.latent_reduction = reduction(powers["K"][1])
-    if rec.shape is None and rec.weight == 0:
-        report.data_reduction = "no reconstruction"
-        report.batch_reduction = reduction(powers["N"][1])
-    elif rate.weight == 0:
-        report.latent_reduction = "no KL"
-        report.batch_reduction = reduction(powers["N"][0])
-    else:
-        report.batch_reduction = both_reductions(*powers["N"])
-    if per_example and powers["N"] == (0, 0):
+    of = powers.of
+    no_rec = verdict.reconstruction and rec.shape is None and rec.weight == 0
+    no_kl = verdict.rate and rate.unused
+    if verdict.reconstruction:
+        over = _over(of["D"][0], powers.averaged["D"])
+        report.data_reduction = "no reconstruction" if no_rec else over
+    if verdict.rate and rate.known:
+        over = _over(of["K"][1], powers.averaged["K"])
+        report.latent_reduction = "no KL" if no_kl else over
+    if per_example and of["N"] == (0, 0):
         report.batch_reduction = "none"
+    elif no_rec or not verdict.reconstruction:
+        report.batch_reduction = reduction(of["N"][1]) if verdict.rate else "unknown"
+    elif no_kl or not verdict.rate:
+        report.batch_reduction = reduction(of["N"][0])
+    else:
+        report.batch_reduction = both_reductions(*of["N"])
 
 
-def unlike(
-    inspector: Inspector, report: LossReport, rec: Reconstruction
-) -> Reconstruction:
-    """Report a reconstruction that is no sum over pixels."""
-    report.likelihood, report.parametrisation = "unknown", "unknown"
-    report.findings.append(
-        Finding(
-            "square_root",
-            "The reconstruction is the square root of a sum of squares, not the sum: "
-            "no log-likelihood of independent pixels. No β is stated.",
-        )
-        if is_root(inspector)
-        else Finding(
-            "reconstruction_unexplained",
-            "At random images the reconstruction is not the sum over pixels and "
-            "examples that equal images suggest: some do not count, or they are mixed.",
-        )
+def _over(power: int | None, averaged: int) -> str:
+    return (
+        reduction(power)
+        if averaged == 1
+        else f"mean over {averaged}, sum over the rest"
     )
-    return Reconstruction(None, math.nan)
-
-
-def name_beta(
-    inspector: Inspector, report: LossReport, rec: Reconstruction, rate: Rate,
-    powers: dict[str, tuple[int | None, int | None]], want: float,
-    declared: dict[str, float | None],
-) -> None:  # fmt: skip
-    """Write the effective β, at which noise, and why it is not the one meant."""
-    assert rec.shape is not None
-    s, kind, kl = inspector.size, rec.shape.likelihood, rate.weight
-    if kind not in LIKELIHOODS and kind != "continuous Bernoulli":
-        return
-    report.kl_sign = 1 if kl * rec.weight > 0 else -1
-    if rec.weight < 0:
-        report.findings.append(
-            Finding(
-                "reconstruction_sign",
-                "The reconstruction term falls as x_hat gets worse: the loss is an "
-                "ELBO to maximise. Minimise its negative."
-                if kl < 0
-                else "The log-likelihood is added where it has to be subtracted: the "
-                "loss falls as x_hat gets worse.",
-            )
-        )
-    elif kl < 0 and not {"kl_term_sign"} & set(report.names):
-        report.findings.append(
-            Finding(
-                "kl_sign",
-                "The KL's sign is flipped: the loss falls as q moves away from the "
-                "prior.",
-            )
-        )
-    symbol = {"Gaussian": "σ²", "Laplace": "scale"}.get(kind, "")
-    noise, told = declared.get(kind), False
-    if rec.shape.parametrisation == POOLED:
-        symbol, noise = "", None
-        report.assumption = "at σ² = the mean squared error"
-    if symbol and noise is None:
-        noise = normaliser(s, inspector, rec)
-        told = noise is not None
-    elif symbol and noise is not None:
-        other = normaliser(s, inspector, rec)
-        if other is not None and not nearly(other / noise, 1):
-            report.findings.append(
-                Finding(
-                    "sigma2_differs",
-                    f"The loss's normaliser says {symbol} = {other:.3g}, but "
-                    f"{noise:.3g} was declared.",
-                )
-            )
-    ratio = kl / rec.weight
-    report.beta = ratio / (noise or 1.0)
-    if symbol:
-        how = "as declared" if not told else "as the normaliser in the loss says"
-        report.assumption = (
-            f"at {symbol} = 1, assumed: only β·{symbol} = {ratio:.3g} can be told"
-            if noise is None
-            else f"at {symbol} = {noise:.3g}, {how}"
-        )
-    k = without_sizes(rec.weight * (noise or 1.0), kl, powers, s)
-    if k.powers["D"] != powers["D"]:
-        report.data_reduction = reduction(k.powers["D"][0])
-    rest = abs(k.kl / k.rec) / want
-    slack = 0.05 if inspector.call.draws > 1 else NEAR
-    if "sigma2_differs" in report.names:
-        return
-    if abs(abs(report.beta) / want - 1) > slack:
-        report.findings += scale_findings(
-            k, report.beta, want, kind, noise is not None or not symbol, s
-        )
-        report.equivalents = list_equivalents(kind, ratio, rest, noise)
-    elif nearly(abs(k.rec), abs(k.kl) / want) and not nearly(abs(k.rec), 1):
-        report.notes.append(
-            f"Both terms carry a factor {plain(abs(k.rec))}: it does not change β."
-        )

@@ -52,7 +52,8 @@ class LossReport:
     logvar_reading
         What the loss takes its fourth argument for: ``"log σ²"``, ``"log σ"``, ...
     kl_sign
-        1 if the KL is added to the reconstruction term, -1 if subtracted, 0 without.
+        1 if the KL is added to the reconstruction term, -1 if subtracted, 0 without one
+        or where it cannot be told.
     beta
         The effective β at the sizes given; None where it could not be found.
     assumption
@@ -96,7 +97,8 @@ class LossReport:
 
     def _rows(self) -> list[tuple[str, str]]:
         beta = "unknown" if self.beta is None else f"{self.beta:.3g}"
-        sign = {1: "added", -1: "subtracted", 0: "not found"}[self.kl_sign]
+        none = "not found" if "no_kl" in self.names else "unknown"
+        sign = {1: "added", -1: "subtracted", 0: none}[self.kl_sign]
         return [
             ("likelihood", self.likelihood),
             ("x_hat is read as", self.parametrisation),
