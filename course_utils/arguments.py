@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import numpy as np
 from torch import Tensor
 
 
@@ -37,8 +38,8 @@ def whole_number(
     Traceback (most recent call last):
     ValueError: K is 9; expected a whole number from 1 to D = 4
     """
-    kind = isinstance(value, int) and not isinstance(value, bool)
-    if not kind or not least <= value <= most:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or not least <= value <= most:
         raise ValueError(
             f"{name} is {value!r}; expected a whole number from {least} to "
             f"{called}{most}"
@@ -60,6 +61,20 @@ def one_of(allowed: Collection[str], **named: str) -> None:
             raise ValueError(f"{name} is {value!r}; expected one of {expected}")
 
 
+def kind(value: object) -> str:
+    """Say what a value is, for the message that refuses it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> kind(torch.arange(3)), kind(np.arange(3)), kind([1, 2])
+    ('torch.int64', 'a NumPy array of int64', 'list')
+    """
+    if isinstance(value, np.ndarray):
+        return f"a NumPy array of {value.dtype}"
+    return str(value.dtype) if isinstance(value, Tensor) else type(value).__name__
+
+
 def matrix(name: str, value: Tensor, shape: str = "(N, D)") -> Tensor:
     """Return a float tensor of two axes that is finite and not empty, or raise.
 
@@ -71,8 +86,9 @@ def matrix(name: str, value: Tensor, shape: str = "(N, D)") -> Tensor:
     ValueError: z has shape (3,); expected (N, K), neither of them 0
     """
     if not isinstance(value, Tensor) or not value.is_floating_point():
-        kind = getattr(value, "dtype", type(value).__name__)
-        raise ValueError(f"{name} is {kind}; expected a tensor of floating point")
+        raise ValueError(
+            f"{name} is {kind(value)}; expected a tensor of floating point"
+        )
     if value.ndim != 2 or value.numel() == 0:
         got = tuple(value.shape)
         raise ValueError(f"{name} has shape {got}; expected {shape}, neither of them 0")
