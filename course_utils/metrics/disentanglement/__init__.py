@@ -41,6 +41,7 @@ from course_utils.metrics.disentanglement.information import (
     mig,
     mutual_information,
 )
+from course_utils.metrics.disentanglement.posteriors import posterior_information
 from course_utils.metrics.disentanglement.separability import sap, sap_matrix
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "mig",
     "mutual_information",
     "on_sample",
+    "posterior_information",
     "random_rotation",
     "sap",
     "sap_matrix",

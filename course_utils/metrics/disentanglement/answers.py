@@ -35,6 +35,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from course_utils.arguments import whole_numbers
 from course_utils.metrics.disentanglement.codes import (
     Represent,
     check_levels,
@@ -74,6 +75,7 @@ def hadamard(latents: int) -> Tensor:
     >>> 2 * hadamard(4)[3]
     tensor([ 1., -1., -1.,  1.], dtype=torch.float64)
     """
+    whole_numbers(latents=latents)
     if latents < 2 or latents & (latents - 1):
         raise ValueError(f"latents must be a power of two, at least 2, got {latents}")
     matrix = torch.ones(1, 1, dtype=torch.float64)
@@ -92,6 +94,7 @@ def random_rotation(latents: int, generator: torch.Generator) -> Tensor:
     >>> torch.allclose(q @ q.T, torch.eye(3, dtype=torch.float64))
     True
     """
+    whole_numbers(latents=latents)
     draws = torch.randn(latents, latents, generator=generator, dtype=torch.float64)
     q, r = torch.linalg.qr(draws)
     return q * r.diagonal().sign()
@@ -136,6 +139,7 @@ def known_code(
     levels = check_levels(levels)
     if name not in CODES:
         raise ValueError(f"name must be one of {CODES}, got {name!r}")
+    whole_numbers(latents=latents)
     if latents < len(levels):
         raise ValueError(
             f"latents must be at least the number of factors, {len(levels)}, got "
@@ -330,11 +334,11 @@ def known_answers(
     >>> answers[0].mean > 0.95, abs(answers[0].chance_mean) < 0.05
     (True, True)
     """
-    levels, seeds = check_levels(levels), [int(seed) for seed in seeds]
+    levels = check_levels(levels)
     if isinstance(metric, str) and metric not in SCORES:
         raise ValueError(f"metric must be one of {tuple(SCORES)}, got {metric!r}")
-    if len(seeds) < 2:
-        raise ValueError(f"expected at least two seeds, got {len(seeds)}")
+    if isinstance(seeds, int) or len(seeds) < 2:
+        raise ValueError(f"seeds is {seeds}; expected at least two seeds")
     score = SCORES[metric] if isinstance(metric, str) else metric
     label = metric if isinstance(metric, str) else ""
     answers = []

@@ -16,8 +16,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from course_utils.arguments import whole_numbers
 from course_utils.metrics.disentanglement import codes
 from course_utils.metrics.disentanglement.codes import Represent
+
+ALL = 10_000  # draws that stand for all examples
+EACH_FACTOR = 10  # groups: fewer say little about an accuracy
 
 
 def beta_vae_score(
@@ -35,9 +39,12 @@ def beta_vae_score(
     for each latent: small for latents that tell factor k.
 
     Estimator: multinomial logistic regression (scikit-learn, C = 1) on these numbers,
-    standardised; ``groups`` groups to fit, as many new ones to score. Higgins et al.
-    do not standardise; here the scale of a latent plays no role. Latents that do not
-    vary are left out.
+    standardised; ``groups`` groups to fit, as many new ones to score. Latents that do
+    not vary are left out.
+
+    Elsewhere: disentanglement_lib does the same without standardising, so that there
+    the scale of a latent plays a role: a latent that varies little tells little. Its
+    usual numbers of groups are 10 000 and 5000, of ``pairs`` 64.
 
     Parameters
     ----------
@@ -49,7 +56,7 @@ def beta_vae_score(
     pairs : int
         Pairs in a group.
     groups : int
-        Groups to fit, and groups to score; at least 2 for each factor.
+        Groups to fit, and groups to score; at least 10 for each factor.
     seed : int
         Seed of the groups.
 
@@ -79,8 +86,10 @@ def beta_vae_score(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    levels = _check(levels, groups, pairs=pairs)
+    levels = _check(levels, groups, seed, pairs=pairs)
     generator = torch.Generator().manual_seed(seed)
+    some = codes.draw_factors(levels, ALL, generator)
+    scale = codes.scale_of(codes.encode(represent, some))
 
     def draw() -> tuple[Tensor, Tensor]:
         fixed = _fixed(levels, groups, generator)
@@ -88,9 +97,9 @@ def beta_vae_score(
         two = codes.draw_factors(levels, groups * pairs, generator)
         which = fixed.repeat_interleave(pairs)[:, None]  # (groups · pairs, 1)
         two.scatter_(1, which, one.gather(1, which))
-        z = codes.encode(represent, one)
-        apart = (z - codes.encode(represent, two)).abs() * codes.live_latents(z)
-        return apart.reshape(groups, pairs, -1).mean(dim=1), fixed
+        z_one = codes.on_scale(codes.encode(represent, one), scale)
+        apart = z_one - codes.on_scale(codes.encode(represent, two), scale)
+        return apart.abs().reshape(groups, pairs, -1).mean(dim=1), fixed
 
     seen, answers = draw()
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
@@ -118,6 +127,11 @@ def factor_vae_score(
     variances over all examples from 10 000 draws. Latents that do not vary, or of
     variance at most ``least``, do not vote.
 
+    Elsewhere: disentanglement_lib does the same. It leaves out latents by their
+    standard deviation (``prune_dims.threshold`` t there is ``least=t**2`` here, but for
+    a latent exactly at the limit, which votes there), and returns 0, not chance, where
+    no latent is left. Its usual numbers of groups are 10 000 and 5000, of ``size`` 64.
+
     Parameters
     ----------
     represent : callable
@@ -128,10 +142,10 @@ def factor_vae_score(
     size : int
         Examples in a group.
     groups : int
-        Groups to fit, and groups to score; at least 2 for each factor.
+        Groups to fit, and groups to score; at least 10 for each factor.
     least : float
-        Variance up to which a latent is unused. 0 leaves only constant latents out;
-        with means of a VAE, whose unused latents scatter a little, 0.05 is usual.
+        Variance up to which a latent is unused, in the codes' own units, so that it
+        fits codes on the scale of a prior N(0, I). 0 leaves only constant latents out.
     seed : int
         Seed of the groups.
 
@@ -156,13 +170,14 @@ def factor_vae_score(
     >>> factor_vae_score(codes.from_table(table, levels), levels, groups=50)
     1.0
     """
-    levels = _check(levels, groups, size=size)
+    levels = _check(levels, groups, seed, size=size)
     if not 0 <= least < float("inf"):
         raise ValueError(f"least must be a variance of at least 0, got {least}")
     generator = torch.Generator().manual_seed(seed)
-    z = codes.encode(represent, codes.draw_factors(levels, 10_000, generator))
-    variance = z.var(dim=0)
-    votes = codes.live_latents(z) & (variance > least)
+    z = codes.encode(represent, codes.draw_factors(levels, ALL, generator))
+    scale = codes.scale_of(z)
+    variance = codes.on_scale(z, scale).var(dim=0)  # 0 for those that do not vary
+    votes = variance.sqrt() * scale.reach > least**0.5
 
     def draw() -> tuple[Tensor, Tensor]:
         fixed = _fixed(levels, groups, generator)
@@ -172,7 +187,7 @@ def factor_vae_score(
         factors.scatter_(
             2, which, factors[:, :1].gather(2, which[:, :1]).expand_as(which)
         )
-        group = codes.encode(represent, factors.flatten(0, 1))
+        group = codes.on_scale(codes.encode(represent, factors.flatten(0, 1)), scale)
         quotient = group.reshape(groups, size, -1).var(dim=1) / variance
         return quotient.masked_fill(~votes, float("inf")).argmin(dim=1), fixed
 
@@ -184,15 +199,19 @@ def factor_vae_score(
     return (guess[latent] == fixed).double().mean().item()
 
 
-def _check(levels: Sequence[int], groups: int, **sizes: int) -> tuple[int, ...]:
+def _check(
+    levels: Sequence[int], groups: int, seed: int, **sizes: int
+) -> tuple[int, ...]:
     levels = codes.check_levels(levels)
+    whole_numbers(least=0, seed=seed)
+    whole_numbers(groups=groups, **sizes)
     for name, value in sizes.items():
         if value < 2:
             raise ValueError(f"{name} must be at least 2, got {value}")
-    if groups < 2 * len(levels):
+    if groups < EACH_FACTOR * len(levels):
         raise ValueError(
-            f"groups must be at least {2 * len(levels)}, two for each factor, got "
-            f"{groups}"
+            f"groups must be at least {EACH_FACTOR * len(levels)}, {EACH_FACTOR} for "
+            f"each factor, got {groups}"
         )
     return levels
 

@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 
@@ -54,7 +55,7 @@ def test_codes_are_asked_for_in_parts_without_a_seam(monkeypatch):
         return factors.float()
 
     factors = draw_factors((3, 4), 50, generator())
-    assert torch.equal(encode(represent, factors), factors.double())
+    assert torch.equal(encode(represent, factors), factors.float())
     assert sizes == [7] * 7 + [1]
 
 
@@ -68,11 +69,134 @@ def test_unrelated_codes_have_the_distribution_but_not_the_factors():
 
 
 def test_a_latent_lives_when_it_varies_by_more_than_rounding():
-    steps = torch.linspace(0, 1, 50)
-    z = torch.stack([steps, 1e-9 * steps, 1e-8 * steps + 3, 0 * steps, 3 + steps], 1)
-    assert live_latents(z.double()).tolist() == [True, True, False, False, True]
-    jitter = torch.full((50,), 0.1) + 1e-8 * steps  # one rounding up or down
-    assert not live_latents(jitter[:, None].double())
+    """A step of float32 near 0.1 is 7e-9, one of float64 1e-17."""
+    steps = torch.linspace(0, 1, 50).double()
+    z = torch.stack([steps, 1e-9 * steps, 1e-8 * steps + 0.1, 0 * steps, 3 + steps], 1)
+    assert live_latents(z).tolist() == [True, True, True, False, True]
+    assert live_latents(z.float()).tolist() == [True, True, False, False, True]
+
+
+FACTORS = draw_factors((3, 4, 5), 1200, generator(1))
+CODES = FACTORS.double() + 0.2 * torch.randn(
+    1200, 3, generator=generator(2), dtype=torch.float64
+)
+
+
+def told(z):
+    """All that the metrics of a table say of a code, in one row."""
+    trees = disentanglement.dci(z, FACTORS, (0,))
+    lines = disentanglement.dci(z, FACTORS, (0,), estimator="lasso")
+    return [
+        disentanglement.mig(z, FACTORS),
+        disentanglement.mig(z, FACTORS, 15, "width"),
+        disentanglement.sap(z, FACTORS),
+        disentanglement.sap(z, FACTORS, (0,)),
+        disentanglement.sap(z, FACTORS, (0,), classifier="svm"),
+        *(getattr(d, s) for d in (trees, lines) for s in PARTS),
+    ]
+
+
+PARTS = ("disentanglement", "completeness", "informativeness")
+
+
+@pytest.mark.parametrize(
+    ("scale", "offset"),
+    [
+        (1, 1e6), (1, -1e9), (1e-12, 1e-3), (1e200, 0), (1e300, 1e300), (1e-200, 0),
+        (1e-300, 1e-300), (-1, 0),
+    ],
+)  # fmt: skip
+def test_the_units_of_a_code_and_its_origin_do_not_matter(scale, offset):
+    """Also not those of one latent alone, beside others."""
+    before = told(CODES)
+    assert min(before[:3]) > 0.5, "otherwise there is nothing to lose"
+    each = torch.tensor([scale, 1.0, scale], dtype=torch.float64)
+    shift = torch.tensor([offset, 0.0, offset], dtype=torch.float64)
+    for moved in (scale * CODES + offset, each * CODES + shift):
+        # borders of bins and thresholds may pass a value that rounding moved
+        assert told(moved) == pytest.approx(before, abs=0.01)
+
+
+@pytest.mark.parametrize("rows", [2, 10, 20, 40])
+@pytest.mark.parametrize(
+    "metric",
+    [
+        lambda z, v: disentanglement.mig(z, v),
+        lambda z, v: disentanglement.mig(z, v, binning="width"),
+        lambda z, v: disentanglement.information_matrix(z, v),
+        lambda z, v: disentanglement.sap(z, v),
+        lambda z, v: disentanglement.sap(z, v, (0,)),
+        lambda z, v: disentanglement.dci(z, v, (0,)),
+    ],
+)
+def test_tables_too_short_are_refused_even_of_a_perfect_code(metric, rows):
+    v = draw_factors((6, 40, 32), rows, generator(3))
+    noise = torch.randn(rows, 2, generator=generator(4))
+    with pytest.raises(ValueError, match=r"expected (about|at least) \d+"):
+        metric(torch.cat([v.double(), noise], 1), v)
+
+
+@pytest.mark.parametrize("binning", ["mass", "width"])
+@pytest.mark.parametrize("levels", [(2, 2), (3, 4), (2, 8), (9, 9, 4, 3), (6, 40, 32)])
+def test_what_is_not_refused_for_its_rows_is_far_from_chance(levels, binning):
+    """At the least number of rows a perfect code that scatters keeps half its score."""
+
+    def score(rows, seed=0):
+        v = draw_factors(levels, rows, generator(seed))
+        noise = torch.randn(rows, len(levels) + 3, generator=generator(seed + 50))
+        noise[:, : len(levels)] *= 0.05
+        z = torch.nn.functional.pad(v, (0, 3)) + noise
+        return disentanglement.mig(z, v, 40, binning)
+
+    rows = 16
+    while True:
+        try:
+            score(rows)
+            break
+        except ValueError as error:
+            assert "too few" in str(error)
+            rows = int(1.1 * rows)
+    assert rows > 3 * max(levels)
+    kept = [score(int(1.1 * rows), seed) for seed in range(5)]
+    assert sum(kept) / 5 > 0.45
+
+
+def test_a_class_that_is_rare_is_refused_where_it_has_to_be_told():
+    v = FACTORS.clone()
+    v[v[:, 0] == 2, 0] = 1
+    v[:3, 0] = 2
+    for metric in (disentanglement.sap, disentanglement.dci):
+        with pytest.raises(ValueError, match="factor 0 has a class of 3 rows"):
+            metric(CODES, v, (0,))
+    v = torch.stack([(torch.arange(1200) == 7).long(), v[:, 1]], 1)
+    for estimator in ("forest", "boosting", "lasso"):
+        with pytest.raises(ValueError, match="factor 0 leaves .* in 1 rows only"):
+            disentanglement.dci(CODES, v, estimator=estimator)
+    with pytest.raises(ValueError, match="1200 rows are too few .* of factor 0"):
+        disentanglement.mig(CODES, v)
+
+
+def test_halves_share_every_class():
+    classes = torch.tensor([0] * 30 + [1] * 2 + [2] * 5)[torch.randperm(37)]
+    fit, new = codes.halves(classes, seed=4)
+    assert sorted(torch.cat([fit, new]).tolist()) == list(range(37))
+    counts = [torch.bincount(classes[part]) for part in (fit, new)]
+    assert (counts[0] - counts[1]).abs().max() <= 1
+    assert not torch.equal(fit, codes.halves(classes, seed=5)[0])
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        (torch.tensor([[0, 3]]), "on the grid"),
+        (torch.tensor([[-1, 0]]), "on the grid"),
+        (torch.tensor([[0.0, 1.0]]), "on the grid"),
+        (torch.tensor([[0, 0, 1]]), r"\(N, 2\)"),
+    ],
+)
+def test_factors_off_the_grid_are_refused(rows, says):
+    with pytest.raises(ValueError, match=says):
+        from_table(torch.ones(6, 2), (2, 3))(rows)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +208,7 @@ def test_a_latent_lives_when_it_varies_by_more_than_rounding():
         (torch.full((6, 1), NO), (2, 3), "NaN"),
         (torch.ones(3, 2), (3,), "at least two factors"),
         (torch.ones(3, 2), (3, 1), "do not vary"),
+        (torch.ones(6, 2), (2.9, 3), "whole numbers"),
     ],
 )
 def test_a_wrong_table_is_refused(table, levels, says):
@@ -112,6 +237,8 @@ def test_a_wrong_table_is_refused(table, levels, says):
         (torch.full((30, 2), NO), torch.arange(30)[:, None], "NaN"),
         (torch.ones(30, 2).long(), torch.arange(30)[:, None], "floating point"),
         ([1.0], torch.arange(30)[:, None], "z is list"),
+        (np.ones((30, 2)), torch.arange(30)[:, None], "z is a NumPy array"),
+        (torch.ones(30, 2), np.ones((30, 2), int), "a NumPy array of int64: give"),
     ],
 )
 def test_wrong_codes_and_factors_are_refused(metric, z, factors, says):

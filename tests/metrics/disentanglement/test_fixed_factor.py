@@ -53,7 +53,7 @@ def watch(score, **sizes):
 def test_pairs_share_one_factor_and_nothing_else():
     groups, pairs = 30, 40
     asked = watch(beta_vae_score, groups=groups, pairs=pairs)
-    blocks = asked.reshape(2, 2, groups, pairs, 3)  # (fit or score, one or two, …)
+    blocks = asked[10_000:].reshape(2, 2, groups, pairs, 3)
     same = blocks[:, 0] == blocks[:, 1]
     shared = same.all(dim=2)  # (2, groups, F)
     assert (shared.sum(dim=2) == 1).all()
@@ -184,12 +184,22 @@ def test_beta_vae_ignores_order_scale_and_sign_of_latents():
 
 
 @pytest.mark.parametrize("score", BOTH)
+@pytest.mark.parametrize(("scale", "offset"), [(1, 1e8), (1e200, 0), (1e-200, 0)])
+def test_the_units_of_a_code_and_its_origin_do_not_matter(score, scale, offset):
+    table = standardised() @ rotation(3)
+    plain = score(from_table(table, LEVELS), LEVELS, groups=300)
+    moved = score(from_table(scale * table + offset, LEVELS), LEVELS, groups=300)
+    assert plain > 0.5 and moved == pytest.approx(plain, abs=0.011)
+
+
+@pytest.mark.parametrize("score", BOTH)
 def test_an_unused_latent_changes_nothing(score):
     table = standardised() @ rotation(3)
     plain = score(from_table(table, LEVELS), LEVELS, groups=300)
-    jitter = 0.1 + 1e-9 * grid()[:, :1]  # rounding that follows a factor
+    jitter = 0.1 + 1e-8 * grid()[:, :1].float()  # rounding that follows a factor
+    assert len(jitter.unique()) > 1
     constant = torch.full((60, 1), 7.0)
-    wider = torch.cat([constant, table, jitter.double()], dim=1)
+    wider = torch.cat([constant, table.float(), jitter], dim=1)
     found = score(from_table(wider, LEVELS), LEVELS, groups=300)
     assert found == pytest.approx(plain, abs=0.011)
 
@@ -247,7 +257,9 @@ def test_samples_scatter_and_cost_factor_vae_accuracy():
     [
         ((3,), {}, "at least two factors"),
         ((3, 1), {}, "do not vary"),
-        ((3, 4), {"groups": 3}, "groups must be at least 4"),
+        ((3, 4), {"groups": 19}, "groups must be at least 20"),
+        ((3, 4), {"groups": 50.5}, "groups is 50.5"),
+        ((3, 4), {"seed": -1}, "seed is -1"),
         ((3, 4), {"seed": 0, "width": 1}, "at least 2"),
     ],
 )

@@ -9,7 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import entropy
+from sklearn.ensemble import GradientBoostingClassifier
 
+from course_utils.metrics.disentanglement.codes import halves
 from course_utils.metrics.disentanglement.importances import (
     ESTIMATORS,
     completeness,
@@ -58,6 +60,13 @@ def test_a_latent_for_all_factors_and_a_factor_over_all_latents():
     assert completeness(two_latents_each) == pytest.approx(0.5)  # log 2 of log 4
 
 
+def test_importances_may_be_very_large():
+    table = torch.tensor([[2.0, 1, 0], [0, 3, 4]]).double()
+    for scale in (1e308 / 4, 1e-300):
+        assert disentanglement(scale * table) == pytest.approx(disentanglement(table))
+        assert completeness(scale * table) == pytest.approx(completeness(table))
+
+
 def test_nothing_that_matters_scores_zero():
     assert disentanglement(torch.zeros(3, 2)) == completeness(torch.zeros(3, 2)) == 0
     assert completeness(torch.tensor([[1.0, 0], [0, 0]])) == 0.5
@@ -71,6 +80,7 @@ def test_nothing_that_matters_scores_zero():
         (torch.ones(3, 1), "K, F >= 2"),
         (-torch.ones(2, 2), "not negative"),
         (torch.full((2, 2), math.inf), "finite"),
+        (np.ones((2, 2)), "a NumPy array"),
     ],
 )
 def test_bad_importances_are_refused(score, table, says):
@@ -98,7 +108,8 @@ def test_a_perfect_code(estimator, categorical):
 def test_unrelated_codes_inform_of_nothing(estimator):
     v = grid(3, 4, repeat=70)
     scores = dci(rand(840, 4), v, (0,), estimator=estimator)
-    assert -0.25 < scores.informativeness < 0.05
+    chance = (1 / 3 + 1 / 4) / 2 if estimator == "classifier" else 0
+    assert -0.25 < scores.informativeness - chance < 0.05
     if estimator != "lasso":
         assert scores.disentanglement < 0.15
 
@@ -161,9 +172,9 @@ def test_scale_and_sign_of_latents_do_not_matter(estimator):
 @pytest.mark.parametrize("estimator", ["forest", "lasso"])
 def test_unused_latents_matter_for_nothing(estimator):
     v = grid(3, 4, repeat=10)
-    jitter = 0.1 + 1e-9 * v[:, :1].double()
-    constant = torch.full((120, 1), 7.0).double()
-    z = torch.cat([constant, standardised(v), jitter], dim=1)
+    jitter = 0.1 + 1e-8 * v[:, :1].float()  # steps of rounding
+    constant = torch.full((120, 1), 7.0)
+    z = torch.cat([constant, standardised(v).float(), jitter], dim=1)
     scores = dci(z, v, (0,), estimator=estimator)
     assert not scores.importance[[0, 3]].any()
     assert scores.disentanglement == pytest.approx(1, abs=0.01)
@@ -180,13 +191,31 @@ def test_the_seed_decides():
     assert first.informativeness == again.informativeness != other.informativeness
 
 
+def test_the_classifier_is_what_disentanglement_lib_fits():
+    """GradientBoostingClassifier on every factor, and its plain accuracy."""
+    v = grid(3, 4, repeat=20)
+    z = v.double() @ rand(2, 3) + rand(240, 3, seed=1)
+    found = dci(z, v, estimator="classifier", seed=2)
+    accuracies = []
+    for k, classes in enumerate(v.T):
+        fit, new = halves(classes, seed=2)
+        model = GradientBoostingClassifier(random_state=2).fit(z[fit], classes[fit])
+        np.testing.assert_allclose(
+            found.importance[:, k], model.feature_importances_, atol=0.02
+        )
+        accuracies.append(model.score(z[new], classes[new]))
+    assert found.informativeness == pytest.approx(np.mean(accuracies), abs=0.02)
+    theirs = 1 - entropy(found.importance.numpy() + 1e-11, base=3)  # not weighted
+    assert found.completeness == pytest.approx(theirs.mean(), abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("z", "v", "more", "says"),
     [
         (torch.ones(24, 2), grid(4, 6), {"estimator": "oracle"}, "estimator must be"),
         (torch.ones(24, 1), grid(4, 6), {}, "two latents"),
         (torch.ones(24, 2), grid(24), {}, "two factors"),
-        (torch.ones(12, 2), grid(3, 4), {}, "20 rows"),
+        (torch.ones(36, 2), grid(6, 6), {}, "40 rows"),
         (torch.ones(24, 2), grid(4, 6), {"categorical": (2,)}, "categorical"),
     ],
 )

@@ -74,6 +74,14 @@ def test_information_agrees_with_enumeration(joint):
     assert mutual_information(torch.tensor(joint).T) == pytest.approx(found, abs=1e-12)
 
 
+def test_counts_may_be_very_large_or_small():
+    joint = torch.tensor([[3.0, 1], [0, 2]]).double()
+    for scale in (1e307, 1e-300):
+        assert mutual_information(scale * joint) == pytest.approx(
+            mutual_information(joint), abs=1e-12
+        )
+
+
 def test_information_of_a_noisy_channel_in_closed_form():
     flip = 0.11
     joint = torch.tensor([[1 - flip, flip], [flip, 1 - flip]]) / 2
@@ -148,9 +156,9 @@ def test_equal_values_share_a_bin():
 @pytest.mark.parametrize("binning", ["mass", "width"])
 def test_a_constant_latent_tells_nothing(binning):
     factors = grid(3, 4, repeat=5)
-    jitter = 0.1 + 1e-9 * factors[:, 0].double()  # follows a factor
+    jitter = 0.1 + 1e-8 * factors[:, 0].float()  # steps of rounding, by a factor
     z = torch.stack([factors[:, 1], torch.full_like(jitter, 7.0), jitter], dim=1)
-    information = information_matrix(z.double(), factors, binning=binning)
+    information = information_matrix(z, factors, binning=binning)
     assert not information[1:].any() and information[0, 1] > 1
 
 
@@ -173,7 +181,7 @@ def test_equal_mass_does_not_notice_a_monotone_map(seed, name, bins):
 
 
 @settings(max_examples=25)
-@given(st.integers(0, 9999), st.sampled_from([2, 4, 9, 20, 60]))
+@given(st.integers(0, 9999), st.sampled_from([2, 4, 9, 20]))
 def test_a_sign_and_the_order_of_latents_do_not_matter(seed, bins):
     factors = torch.randint(5, (180, 3), generator=generator(seed))
     z = torch.cat([factors, factors[:, :1]], 1) + 0.5 * rand(180, 4, seed=seed)
@@ -207,7 +215,7 @@ def test_default_bins_are_never_fewer_than_the_levels():
 
 
 def test_too_few_bins_cost_a_perfect_code_what_the_docstring_says():
-    factors = grid(2, 40, repeat=3)
+    factors = grid(2, 40, repeat=8)
     z = factors.double()
     gap = information_gap(information_matrix(z, factors, 20), entropies(factors))
     assert gap[1] == pytest.approx(1 - LOG2 / math.log(40), abs=1e-9)
@@ -236,7 +244,7 @@ def exact_cases():
     half = torch.stack([v[:, 0], v[:, 0] % 2, v[:, 1], v[:, 1] // 2, v[:, 1] % 2], 1)
     yield "one half", half, v, [1 / 2, 1 / 2]
 
-    v = grid(3, 4)
+    v = grid(3, 4, repeat=3)
     yield "both in one latent", (4 * v[:, :1] + v[:, 1:]), v, [1, 1]
     twice = torch.cat([v, v.flip(1)], 1)
     yield "everything twice", twice, v, [0, 0]
@@ -470,10 +478,39 @@ def test_narrow_clusters_cost_what_the_docstring_says():
     assert mig(z, v, binning="width") == pytest.approx(0.98, abs=0.01)
 
 
+# --- as others take it ---------------------------------------------------------------
+
+
+def histogram_mig(z, v):
+    """As disentanglement_lib: numpy's histogram, scikit-learn's information."""
+    table = np.zeros((z.shape[1], v.shape[1]))
+    for j, k in itertools.product(*map(range, table.shape)):
+        edges = np.histogram(z[:, j], 20)[1][:-1]
+        table[j, k] = mutual_info_score(v[:, k], np.digitize(z[:, j], edges))
+    entropy = [mutual_info_score(column, column) for column in v.T]
+    ordered = np.sort(table, axis=0)
+    return np.mean((ordered[-1] - ordered[-2]) / entropy)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_twenty_bins_of_width_agree_with_disentanglement_lib(seed):
+    v = draw_factors((3, 6, 30), 4000, generator(seed))
+    z = v.double() @ rand(3, 5, seed=seed) + rand(4000, 5, seed=seed + 9)
+    theirs = histogram_mig(z.numpy(), v.numpy())
+    assert mig(z, v, bins=20, binning="width") == pytest.approx(theirs, abs=1e-12)
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [
         (lambda: mutual_information(torch.ones(3)), "table"),
+        (lambda: mutual_information(1j * torch.eye(2)), "real"),
+        (lambda: information_gap(-torch.ones(3, 2), torch.ones(2)), "between 0 and"),
+        (lambda: information_gap(torch.full((3, 2), 2.0), torch.ones(2)), "between 0"),
+        (lambda: information_gap(torch.ones(2, 1), torch.tensor([math.inf])), "posit"),
+        (lambda: information_gap(torch.ones(0, 2), torch.ones(2)), "expected inform"),
+        (lambda: information_gap(np.ones((3, 2)), torch.ones(2)), "a NumPy array"),
+        (lambda: bin_codes(torch.ones(3, 1), True), "bins must"),
         (lambda: mutual_information(torch.tensor([[1.0, -1.0]])), "not negative"),
         (lambda: mutual_information(torch.zeros(2, 2)), "positive sum"),
         (lambda: mutual_information(torch.tensor([[math.nan]])), "finite"),

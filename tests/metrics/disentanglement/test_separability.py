@@ -8,7 +8,9 @@ import pytest
 import torch
 from scipy.stats import norm
 from sklearn.linear_model import LinearRegression
+from sklearn.svm import LinearSVC
 
+from course_utils.metrics.disentanglement.codes import halves
 from course_utils.metrics.disentanglement.separability import sap, sap_matrix
 
 
@@ -78,9 +80,9 @@ def test_a_threshold_between_two_normal_classes_in_closed_form():
 
 
 def test_latents_are_judged_on_rows_that_the_tree_has_not_seen():
-    v = grid(8, 2, repeat=2)
-    scores = sap_matrix(rand(32, 40), v, categorical=(0,))  # a value a row
-    # Eight thresholds get half of 16 rows right by heart, and 1 in 8 of the others.
+    v = grid(8, 2, repeat=5)
+    scores = sap_matrix(rand(80, 40), v, categorical=(0,))  # a value a row
+    # Eight thresholds get a third of 40 rows right by heart, and 1 in 8 of the others.
     assert scores[:, 0].mean() < 0.15
 
 
@@ -119,7 +121,34 @@ def test_a_single_latent_is_compared_with_nothing():
     assert sap(standardised(v)[:, :1], v) == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("categorical", [(2,), (-1,)])
+def test_ordered_factors_agree_with_disentanglement_lib():
+    """Its squared covariance over the product of the variances, best less second."""
+    v = grid(3, 4, 5, repeat=3)
+    z = v.double() @ rand(3, 4) + rand(180, 4, seed=1)
+    table = np.zeros((4, 3))
+    for j, k in itertools.product(range(4), range(3)):
+        c = np.cov(z[:, j], v[:, k], ddof=1)
+        table[j, k] = c[0, 1] ** 2 / (c[0, 0] * c[1, 1])
+    ordered = np.sort(table, axis=0)
+    assert sap(z, v) == pytest.approx(np.mean(ordered[-1] - ordered[-2]), abs=1e-12)
+
+
+def test_the_svm_is_the_one_of_disentanglement_lib():
+    v = grid(3, 4, repeat=40)
+    z = v.double() @ rand(2, 3) + 0.5 * rand(480, 3, seed=1)
+    found = sap_matrix(z, v, categorical=(0, 1), seed=3, classifier="svm")
+    for j, k in itertools.product(range(3), range(2)):
+        fit, new = halves(v[:, k], seed=3)
+        own = ((z - z[fit].mean(0)) / z[fit].std(0, correction=0))[:, [j]].numpy()
+        machine = LinearSVC(C=0.01, class_weight="balanced", random_state=0)
+        machine.fit(own[fit], v[fit, k])
+        accuracy = (machine.predict(own[new]) == v[new, k].numpy()).mean()
+        assert found[j, k] == pytest.approx(accuracy, abs=0.01)
+    perfect = sap(v.double(), v, categorical=(0, 1), classifier="svm")
+    assert perfect < sap(v.double(), v, categorical=(0, 1)) == 1
+
+
+@pytest.mark.parametrize("categorical", [(2,), (-1,), (0.7,)])
 def test_a_factor_that_is_not_there_is_refused(categorical):
     with pytest.raises(ValueError, match="categorical must name factors 0 to 1"):
         sap(torch.ones(12, 2), grid(3, 4), categorical)
