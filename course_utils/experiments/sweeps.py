@@ -1,8 +1,9 @@
 """Sweeps over β × seeds: trained once, kept on the disk, read by the lessons.
 
 A comparison needs several seeds for each setting, which takes minutes. `run` trains
-what is not there yet, in parallel, and writes one small JSON file a run (and for one
-seed a setting the weights); `load` reads them. `make sweeps` runs all of `SWEEPS`.
+what is not there yet, in parallel, and writes two small files a run: its scores, and
+its codes of the whole grid (of a few runs also the weights). `load` reads them. `make
+sweeps` runs all of `SWEEPS`.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ SCORES = (
     "distortion",
     "rate",
     "MIG",
+    "MIG of raw means",
+    "MIG of samples",
     "SAP",
     "disentanglement",
     "completeness",
@@ -46,6 +49,11 @@ SCORES = (
 )
 DRAWS = 8  # of z for each test picture, in the distortion
 LEAST = 0.05  # variance of the mean over the grid up to which a unit is unused
+AS_IN_LIB: dict[str, Any] = {
+    "bins": 20,
+    "binning": "width",
+}  # disentanglement_lib's MIG
+LOCAL = 40  # pictures at whose codes the decoder is taken as linear
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,7 @@ class Sweep:
     epochs, batch_size, lr
         As in `course_utils.training.fit`.
     weights_of
-        The seeds of which the weights are kept.
+        The runs of which the weights are kept: loss, β and seed of each.
 
     Raises
     ------
@@ -99,7 +107,7 @@ class Sweep:
     epochs: int = 40
     batch_size: int = 64
     lr: float = 3e-3
-    weights_of: tuple[int, ...] = (0,)
+    weights_of: tuple[tuple[str, float, int], ...] = ()
 
     def __post_init__(self) -> None:
         for what in ("losses", "betas", "seeds"):
@@ -158,9 +166,11 @@ class Entry:
     scores
         A number for each of `SCORES`. Distortion and rate are those of the test part,
         in nats a picture, the distortion as a mean over 8 draws of z. All others are of
-        the means of q(z|x) on the whole grid, with the default estimators. A unit of
-        which the mean has a variance of at most 0.05 over the grid counts as unused and
-        is held at 0 (see `used_means`).
+        the kept codes, on the whole grid, with the default estimators; a unit of which
+        the mean has a variance of at most 0.05 over the grid counts as unused and is
+        held at 0 (see `used_means`). Except "MIG of raw means", which is that of
+        disentanglement_lib (means as they are, 20 bins of equal width), and "MIG of
+        samples", that of Chen et al. (an integral over q).
     kl
         KL of each unit, mean over the test part, (K,), in nats. Their sum is the rate.
     gaps
@@ -179,6 +189,22 @@ class Entry:
     versions: dict[str, str]
 
 
+class Codes(NamedTuple):
+    """What one run says of the whole grid, float32 (as kept: float16, see precision).
+
+    Attributes
+    ----------
+    mu, logvar
+        Means and log-variances of q(z|x), (N, K).
+    precision
+        Of the posterior at `local_rows`, (40, K, K): see `local_precision`.
+    """
+
+    mu: Tensor
+    logvar: Tensor
+    precision: Tensor
+
+
 # --- the sweep of the lessons -------------------------------------------------------
 
 # Half of the positions in either direction: from end to end two sprites may not overlap
@@ -190,6 +216,12 @@ SWEEPS = {
         positions=tuple(0.25 + place / 16 for place in range(9)),
         hidden=(64, 32),
         epochs=80,
+        weights_of=(
+            ("beta-VAE", 1.0, 0),
+            ("beta-VAE", 4.0, 0),
+            ("beta-VAE", 16.0, 0),
+            ("beta-TCVAE", 16.0, 1),
+        ),
     ),
 }
 
@@ -209,7 +241,7 @@ def varying(grid: Sprites) -> tuple[list[int], list[str], list[int]]:
     return places, [FACTORS[p] for p in places], [grid.sizes[p] for p in places]
 
 
-def train(sweep: Sweep, loss: str, beta: float, seed: int) -> tuple[VAE, Entry]:
+def train(sweep: Sweep, loss: str, beta: float, seed: int) -> tuple[VAE, Entry, Codes]:
     """Train one run of a sweep, and measure it. Nothing is written.
 
     The same call gives the same numbers on the same machine. Another one rounds
@@ -225,9 +257,9 @@ def train(sweep: Sweep, loss: str, beta: float, seed: int) -> tuple[VAE, Entry]:
 
     Returns
     -------
-    model, entry
-        The model has its weights rounded to float16, as they are kept, and was measured
-        so.
+    model, entry, codes
+        The model has its weights rounded to float16, and the codes of the grid are
+        rounded so too, as they are kept; both were measured so.
 
     Raises
     ------
@@ -236,10 +268,10 @@ def train(sweep: Sweep, loss: str, beta: float, seed: int) -> tuple[VAE, Entry]:
 
     Examples
     --------
-    >>> tiny = Sweep(name="tiny", size=8, scales=2, positions=4, hidden=(8,), epochs=1)
-    >>> model, entry = train(tiny, "beta-VAE", beta=4.0, seed=0)
-    >>> len(entry.kl), sorted(entry.gaps)
-    (6, ['pos_x', 'pos_y', 'scale', 'shape'])
+    >>> tiny = Sweep(name="tiny", size=8, scales=2, positions=6, hidden=(8,), epochs=1)
+    >>> model, entry, codes = train(tiny, "beta-VAE", beta=4.0, seed=0)
+    >>> len(entry.kl), sorted(entry.gaps), codes.mu.shape
+    (6, ['pos_x', 'pos_y', 'scale', 'shape'], torch.Size([216, 6]))
     """
     if loss not in LOSSES:
         raise ValueError(f"loss is {loss!r}; expected {' or '.join(LOSSES)}")
@@ -259,35 +291,75 @@ def train(sweep: Sweep, loss: str, beta: float, seed: int) -> tuple[VAE, Entry]:
         )  # fmt: skip
         seconds = time.process_time() - began
         model.half().float()
-        entry = _measure(model, grid, x, Run(loss, float(beta), seed), seconds)
-    return model, entry
+        codes = _codes(model, x, beta if loss == "beta-VAE" else 1.0)
+        one = Run(loss, float(beta), seed)
+        entry = _measure(model, codes, grid, x, one, seconds)
+    return model, entry, codes
 
 
-@torch.no_grad()
-def used_means(model: VAE, x: Tensor) -> Tensor:
+def used_means(mu: Tensor) -> Tensor:
     """Return the means of q(z|x), (N, K), with 0 for units that are not used.
 
     The mean of a collapsed unit moves by next to nothing, but not at random, and binned
     information does not ask by how much: such a unit would count as a second one that
     tells the factor, though its samples are noise. Here a unit is unused if the
-    variance of its mean over ``x`` is at most 0.05.
+    variance of its mean over the rows is at most 0.05.
 
     Examples
     --------
-    >>> used_means(VAE(4, 2), torch.zeros(3, 4))  # one picture thrice: nothing varies
-    tensor([[0., 0.],
-            [0., 0.],
-            [0., 0.]])
+    >>> used_means(torch.tensor([[0.1, -1.0], [-0.1, 1.0]]))
+    tensor([[ 0., -1.],
+            [ 0.,  1.]])
     """
-    mu, _ = model.encode(x)
     return torch.where(mu.var(0, correction=0) > LEAST, mu, torch.zeros_like(mu))
 
 
+def local_rows(count: int) -> Tensor:
+    """Draw the rows of ``count`` pictures at which `local_precision` is kept."""
+    generator = torch.Generator().manual_seed(5)
+    return torch.randperm(count, generator=generator)[:LOCAL]
+
+
+def local_precision(model: VAE, z: Tensor, weight: float = 1.0) -> Tensor:
+    """Precision of the posterior where the decoder is taken as linear: (N, K, K).
+
+    I + Jᵀ diag(x̂ (1 − x̂)) J / weight at codes z (N, K), with J the Jacobian of the
+    logits: what I + WᵀW/σ² is to a linear decoder with Gaussian pixels. The weight is
+    that of the rate in the loss, β for a β-VAE.
+
+    Examples
+    --------
+    >>> torch.manual_seed(0)  # doctest: +ELLIPSIS
+    <torch._C.Generator object at ...>
+    >>> P = local_precision(VAE(4, 2), torch.zeros(1, 2))
+    >>> P.shape, bool((P.diagonal(dim1=1, dim2=2) >= 1).all())
+    (torch.Size([1, 2, 2]), True)
+    """
+
+    def logits(code: Tensor) -> Tensor:
+        pixels: Any = model.decode(code[None])
+        return pixels.logits[0]
+
+    J = torch.func.vmap(torch.func.jacfwd(logits))(z)
+    x_hat = model.decode(z).mean[:, :, None]
+    inner = J.mT @ (x_hat * (1 - x_hat) * J)
+    return (torch.eye(z.shape[1], dtype=z.dtype) + inner / weight).detach()
+
+
 @torch.no_grad()
-def _measure(model: VAE, grid: Sprites, x: Tensor, run: Run, seconds: float) -> Entry:
+def _codes(model: VAE, x: Tensor, weight: float) -> Codes:
+    """Codes of the whole grid, rounded as they are kept."""
+    mu, logvar = (given.half().float() for given in model.encode(x))
+    return Codes(mu, logvar, local_precision(model, mu[local_rows(len(x))], weight))
+
+
+@torch.no_grad()
+def _measure(
+    model: VAE, codes: Codes, grid: Sprites, x: Tensor, run: Run, seconds: float
+) -> Entry:
     places, names, levels = varying(grid)
     factors = grid.factors(slice(None)).classes[:, places]
-    z = used_means(model, x)
+    z = used_means(codes.mu)
     unordered = [names.index("shape")] if "shape" in names else []
     test = grid.split("test")
     draws = [
@@ -307,6 +379,8 @@ def _measure(model: VAE, grid: Sprites, x: Tensor, run: Run, seconds: float) -> 
         "distortion": sum(terms["distortion"] for terms in draws) / DRAWS,
         "rate": kl.sum().item(),
         "MIG": gaps.mean().item(),
+        "MIG of raw means": disentanglement.mig(codes.mu, factors, **AS_IN_LIB),
+        "MIG of samples": disentanglement.mig(codes.mu, factors, logvar=codes.logvar),
         "SAP": disentanglement.sap(z, factors, unordered),
         "disentanglement": dci.disentanglement,
         "completeness": dci.completeness,
@@ -351,7 +425,7 @@ def alone() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Results:
-    """The entries of a sweep, run by run, and where its weights are.
+    """The entries of a sweep, run by run, and where its codes and weights are.
 
     Attributes
     ----------
@@ -415,6 +489,16 @@ class Results:
         shape = (len(self.sweep.betas), len(self.sweep.seeds), self.sweep.K)
         return torch.tensor(mine, dtype=torch.float64).reshape(shape)
 
+    def codes(self, loss: str, beta: float, seed: int = 0) -> Codes:
+        """Return the codes of the whole grid that one run gives.
+
+        Raises
+        ------
+        ValueError
+            If the sweep has no such run, or its codes are damaged.
+        """
+        return _read_codes(self.sweep, self.entry(loss, beta, seed).run, self.folder)
+
     def model(self, loss: str, beta: float, seed: int = 0) -> VAE:
         """Return a trained model of which the weights are kept.
 
@@ -424,9 +508,9 @@ class Results:
             If the sweep has no such run, or its weights are not kept or damaged.
         """
         run = self.entry(loss, beta, seed).run
-        if seed not in self.sweep.weights_of:
+        if run not in self.sweep.weights_of:
             raise ValueError(
-                f"weights are kept of the seeds {self.sweep.weights_of}, not of {seed}"
+                f"weights are kept of the runs {self.sweep.weights_of}, not of {run}"
             )
         return _read_weights(self.sweep, run, self.folder)
 
@@ -478,7 +562,7 @@ def run(
     --------
     >>> sweep = Sweep(
     ...     name="tiny", losses=("beta-VAE",), betas=(1.0,), seeds=(0, 1), size=8,
-    ...     scales=2, positions=4, hidden=(8,), epochs=1,
+    ...     scales=2, positions=6, hidden=(8,), epochs=1,
     ... )
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -500,9 +584,8 @@ def run(
         for entry, tensors in parallel(
             joblib.delayed(_work)(sweep, one) for one in missing
         ):
-            if entry.run.seed in sweep.weights_of:
-                file = place / f"{entry.run.file}.safetensors"
-                checkpoints.save(file, tensors, _config(sweep, entry.run))
+            file = place / f"{entry.run.file}.safetensors"
+            checkpoints.save(file, tensors, _config(sweep, entry.run))
             _write(sweep, entry, place)
             if after_each is not None:
                 after_each(entry)
@@ -523,8 +606,9 @@ def load(name: str = "sprites", folder: str | Path | None = None) -> Results:
     -------
     Results
         ``.scores("MIG", "beta-VAE")`` is (betas, seeds), ``.kl("beta-VAE")`` (betas,
-        seeds, K), ``.entry("beta-VAE", 4.0, seed=0)`` one run, ``.model("beta-VAE",
-        4.0)`` its trained VAE, ``.sweep`` the settings, ``.sweep.grid()`` the sprites.
+        seeds, K), ``.entry("beta-VAE", 4.0, seed=0)`` one run, ``.codes("beta-VAE",
+        4.0, seed=0)`` its codes, ``.model("beta-VAE", 4.0)`` its trained VAE, if kept;
+        ``.sweep`` the settings, ``.sweep.grid()`` the sprites.
 
     Raises
     ------
@@ -549,8 +633,12 @@ def _folder(name: str) -> Path:
 
 
 def _work(sweep: Sweep, one: Run) -> tuple[Entry, dict[str, Tensor]]:
-    model, entry = train(sweep, *one)
-    return entry, {name: t.half() for name, t in model.state_dict().items()}
+    model, entry, codes = train(sweep, *one)
+    tensors = {CODE + "mu": codes.mu.half(), CODE + "logvar": codes.logvar.half()}
+    tensors[CODE + "precision"] = codes.precision
+    if one in sweep.weights_of:
+        tensors |= {name: t.half() for name, t in model.state_dict().items()}
+    return entry, tensors
 
 
 def _results(sweep: Sweep, folder: Path) -> Results:
@@ -559,6 +647,9 @@ def _results(sweep: Sweep, folder: Path) -> Results:
 
 
 # --- files --------------------------------------------------------------------------
+
+
+CODE = "codes."  # before the names of tensors that are no weights
 
 
 class Damaged(ValueError):
@@ -575,7 +666,8 @@ def _config(sweep: Sweep, one: Run) -> dict[str, Any]:
 def _intact(sweep: Sweep, one: Run, folder: Path) -> bool:
     try:
         _read(sweep, one, folder)
-        if one.seed in sweep.weights_of:
+        _read_codes(sweep, one, folder)
+        if one in sweep.weights_of:
             _read_weights(sweep, one, folder)
     except Damaged:
         return False
@@ -618,17 +710,29 @@ def _agree(path: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> Non
             )
 
 
-def _read_weights(sweep: Sweep, one: Run, folder: Path) -> VAE:
+def _read_tensors(sweep: Sweep, one: Run, folder: Path) -> dict[str, Tensor]:
     path = folder / f"{one.file}.safetensors"
     try:
         stored = checkpoints.load(path)
     except (FileNotFoundError, ValueError) as error:
         raise Damaged(f"{error}; `make sweeps` makes it anew") from error
     _agree(path, stored.config, _config(sweep, one))
+    return {name: tensor.float() for name, tensor in stored.tensors.items()}
+
+
+def _read_codes(sweep: Sweep, one: Run, folder: Path) -> Codes:
+    tensors = _read_tensors(sweep, one, folder)
+    return Codes(*(tensors[CODE + name] for name in Codes._fields))
+
+
+def _read_weights(sweep: Sweep, one: Run, folder: Path) -> VAE:
+    tensors = _read_tensors(sweep, one, folder)
+    weights = {name: t for name, t in tensors.items() if not name.startswith(CODE)}
+    if not weights:
+        raise Damaged(f"{one.file} has no weights; `make sweeps` makes it anew")
     with torch.random.fork_rng(devices=[]):
         model = VAE(sweep.size**2, sweep.K, sweep.hidden)
-    tensors = {name: tensor.float() for name, tensor in stored.tensors.items()}
-    model.load_state_dict(tensors)
+    model.load_state_dict(weights)
     return model.eval()
 
 

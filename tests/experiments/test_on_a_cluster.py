@@ -11,7 +11,7 @@ from tools.sweeps import cluster
 
 TINY = sweeps.Sweep(
     name="tiny", losses=("beta-VAE",), betas=(1.0, 4.0), seeds=(0,), size=8,
-    scales=2, positions=4, hidden=(8,), epochs=2,
+    scales=2, positions=6, hidden=(8,), epochs=2,
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from joblib._parallel_backends import SequentialBackend
 from conftest import ROOT
 from course_utils.experiments import sweeps
 from course_utils.experiments.sweeps import (
+    LOSSES,
     SCORES,
     SWEEPS,
     Damaged,
@@ -22,11 +23,13 @@ from course_utils.experiments.sweeps import (
     train,
 )
 from course_utils.metrics import disentanglement
+from course_utils.models import VAE
 from course_utils.objectives import bernoulli_log_prob, gaussian_kl
 
 TINY = Sweep(
     name="tiny", betas=(0.5, 4.0), seeds=(0, 1), size=8, shapes=("square", "heart"),
-    scales=2, positions=4, K=3, hidden=(16,), epochs=20, batch_size=16, lr=1e-2,
+    scales=2, positions=6, K=3, hidden=(16,), epochs=12, batch_size=16, lr=1e-2,
+    weights_of=tuple((loss, beta, 0) for loss in LOSSES for beta in (0.5, 4.0)),
 )  # fmt: skip
 
 
@@ -62,8 +65,8 @@ def trained(monkeypatch):
 
 
 def test_the_scores_are_those_of_the_model():
-    longer = dataclasses.replace(TINY, epochs=60)  # until z says something
-    model, entry = train(longer, "beta-TCVAE", 0.5, seed=1)
+    longer = dataclasses.replace(TINY, epochs=40)  # until z says something
+    model, entry, codes = train(longer, "beta-TCVAE", 0.5, seed=1)
     grid = TINY.grid()
     test = grid[grid.split("test")].x
     with torch.no_grad():
@@ -74,7 +77,9 @@ def test_the_scores_are_those_of_the_model():
         z = (mu + torch.exp(logvar / 2) * eps).flatten(0, 1)
         logits = model.decode(z).logits
         distortion = -bernoulli_log_prob(test.repeat(2000, 1), logits)
-        z = sweeps.used_means(model, grid[:].x)
+        mu, logvar = (given.half().float() for given in model.encode(grid[:].x))
+    assert torch.equal(codes.mu, mu) and torch.equal(codes.logvar, logvar)
+    z = sweeps.used_means(mu)
     assert z.any(), "otherwise all scores are those of no code"
     assert set(entry.scores) == set(SCORES) and len(entry.kl) == 3
     assert entry.scores["rate"] == pytest.approx(rate.item(), abs=1e-4)
@@ -89,31 +94,57 @@ def test_the_scores_are_those_of_the_model():
     assert entry.scores["MIG"] == pytest.approx(
         disentanglement.mig(z, factors), abs=1e-6
     )
+    for name, found in {
+        "MIG of raw means": disentanglement.mig(mu, factors, 20, "width"),
+        "MIG of samples": disentanglement.mig(mu, factors, logvar=logvar),
+    }.items():
+        assert entry.scores[name] == pytest.approx(found, abs=1e-6)
     assert sum(entry.gaps.values()) / 4 == pytest.approx(entry.scores["MIG"], abs=1e-5)
     sap = disentanglement.sap(z, factors, categorical=(0,))
     assert entry.scores["SAP"] == pytest.approx(sap, abs=1e-6)
 
 
 def test_a_unit_is_unused_if_its_mean_hardly_varies():
-    class Told(torch.nn.Module):
-        def encode(self, x):
-            return x, torch.zeros_like(x)
-
-    x = torch.tensor([[0.3, 2.2, -9.0], [-0.3, 2.6, -9.1]])  # variances 0.09, 0.04, 0
-    assert sweeps.used_means(Told(), x).tolist() == [
+    mu = torch.tensor([[0.3, 2.2, -9.0], [-0.3, 2.6, -9.1]])  # variances 0.09, 0.04, 0
+    assert sweeps.used_means(mu).tolist() == [
         [pytest.approx(0.3), 0, 0], [pytest.approx(-0.3), 0, 0],
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("weight", [1.0, 4.0])
+def test_the_local_precision_is_that_of_small_steps(weight):
+    """How the mean of log p(x|z) over x ~ p(x|z₀) bends at z₀, by differences."""
+    torch.manual_seed(1)
+    model = VAE(5, 2, hidden=(7,)).double()
+    z = torch.tensor([[0.3, -0.8]]).double()
+    with torch.no_grad():
+        x_hat = model.decode(z).mean[0]
+        x = torch.cartesian_prod(*[torch.tensor([0.0, 1.0]).double()] * 5)
+        p = (x * x_hat + (1 - x) * (1 - x_hat)).prod(1)  # of all 32 pictures
+
+        def mean(step):
+            logits = model.decode(z + step).logits
+            return p @ bernoulli_log_prob(x, logits.expand(32, -1))
+
+        found = sweeps.local_precision(model, z, weight)[0]
+        for way in torch.tensor([[1.0, 0], [0, 1], [1, 1]]).double():
+            h = 1e-3 * way
+            bend = -(mean(h) - 2 * mean(0 * h) + mean(-h)) / 1e-6
+            expected = way @ way + bend / weight
+            assert float(way @ found @ way) == pytest.approx(float(expected), rel=1e-4)
+    assert (found - torch.eye(2)).abs().max() > 1e-3, "otherwise nothing is compared"
 
 
 def test_a_run_again_gives_the_same_and_leaves_torch_as_it_was():
     torch.manual_seed(5)
     before, threads = torch.get_rng_state(), torch.get_num_threads()
-    first, one = train(TINY, "beta-VAE", 0.5, seed=0)
+    first, one, codes = train(TINY, "beta-VAE", 0.5, seed=0)
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.get_num_threads() == threads
-    second, two = train(TINY, "beta-VAE", 0.5, seed=0)
+    second, two, again = train(TINY, "beta-VAE", 0.5, seed=0)
     assert one.scores == two.scores and one.kl == two.kl
-    other, _ = train(TINY, "beta-VAE", 0.5, seed=1)
+    assert all(map(torch.equal, codes, again))
+    other, _, _ = train(TINY, "beta-VAE", 0.5, seed=1)
     for name, weights in first.state_dict().items():
         assert torch.equal(weights, second.state_dict()[name])
         assert torch.equal(weights, weights.half().float()), "as it is kept"
@@ -133,6 +164,12 @@ def test_beta_and_the_loss_matter():
     assert rates[1] < rates[0] and rates[1] < rates[2]
 
 
+def test_at_beta_1_both_losses_give_the_same_run():
+    plain, tc = (train(TINY, loss, 1.0, seed=0)[1:] for loss in LOSSES)
+    assert plain[0].scores == tc[0].scores and plain[0].kl == tc[0].kl
+    assert all(map(torch.equal, plain[1], tc[1]))
+
+
 # --- what is kept -------------------------------------------------------------------
 
 
@@ -145,14 +182,16 @@ def test_what_was_run_is_read_back(made):
     assert results.kl("beta-TCVAE")[1, 1].tolist() == list(entry.kl)
     assert results.scores("rate").shape == (2, 2) and results.kl().shape == (2, 2, 3)
     names = {file.name for file in folder.iterdir()}
-    assert len(names) == 8 + 4, "one JSON file a run, weights of seed 0, nothing else"
-    assert "beta-VAE_beta_4_seed_0.safetensors" in names
+    assert len(names) == 2 * 8, "scores and codes of each run, nothing else"
+    for one in TINY.runs():
+        _, _, fresh = train(TINY, *one) if one.seed else (0, 0, results.codes(*one))
+        assert all(map(torch.equal, results.codes(*one), fresh))
 
 
 def test_the_weights_are_those_that_were_measured(made):
     results = made[1]
     model = results.model("beta-VAE", 4.0)
-    fresh, _ = train(TINY, "beta-VAE", 4.0, seed=0)
+    fresh, _, _ = train(TINY, "beta-VAE", 4.0, seed=0)
     for name, weights in fresh.state_dict().items():
         assert torch.equal(weights, model.state_dict()[name])
     grid = TINY.grid()
@@ -225,10 +264,10 @@ def test_more_seeds_and_betas_train_only_what_is_new(copied, trained):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"epochs": 3}, "epochs is 20 there, 3 here"),
+        ({"epochs": 3}, "epochs is 12 there, 3 here"),
         ({"lr": 1e-3}, "lr is 0.01 there, 0.001 here"),
         ({"hidden": (9,)}, r"hidden is \[16\] there, \[9\] here"),
-        ({"positions": 5}, "positions is 4 there, 5 here"),
+        ({"positions": 5}, "positions is 6 there, 5 here"),
     ],
 )
 def test_another_configuration_is_refused(copied, trained, change, said):
@@ -261,7 +300,7 @@ def test_a_damaged_entry_is_made_anew(copied, trained, ending, how):
         said["scores"]["MIG"] = 0.99
         path.write_text(json.dumps(said))
     else:
-        path.write_bytes(content[:-2] + b"\x01\x02")  # the last weight
+        path.write_bytes(content[:-2] + b"\x01\x02")  # the last number
     with pytest.raises(Damaged, match="make sweeps"):
         sweeps._results(TINY, folder).model("beta-VAE", 4.0)
     again = run(TINY, workers=1, folder=folder)
@@ -294,7 +333,7 @@ def test_what_is_not_there_is_said(made):
         results.scores("mig")
     with pytest.raises(ValueError, match="the sweep has"):
         results.scores("MIG", "FactorVAE")
-    with pytest.raises(ValueError, match=r"weights are kept of the seeds \(0,\)"):
+    with pytest.raises(ValueError, match="weights are kept of the runs"):
         results.model("beta-VAE", 4.0, seed=1)
     with pytest.raises(ValueError, match="expected one of sprites"):
         load("dsprites")
@@ -320,22 +359,47 @@ def test_the_cache_is_whole_and_small(name):
         sweeps._intact(results.sweep, one, folder) for one in results.sweep.runs()
     )
     assert sum(file.stat().st_size for file in folder.iterdir()) < 3e6
-    kept = len(results.sweep.weights_of) * len(results.sweep.runs())
-    kept //= len(results.sweep.seeds)
-    assert len(list(folder.iterdir())) == len(results.sweep.runs()) + kept
+    assert len(list(folder.iterdir())) == 2 * len(results.sweep.runs())
     assert len(results.sweep.seeds) >= 5
 
 
-def test_the_cached_weights_give_the_cached_rate():
+def test_the_cached_weights_give_the_cached_rate_and_codes():
     results = load("sprites")
     grid = results.sweep.grid()
-    x = grid[grid.split("test")].x
-    for beta in results.sweep.betas:
+    x, test = grid[:].x, grid.split("test")
+    for one in results.sweep.weights_of:
+        model, codes = results.model(*one), results.codes(*one)
         with torch.no_grad():
-            mu, logvar = results.model("beta-VAE", beta).encode(x)
-        rate = gaussian_kl(mu, logvar).mean().item()
-        kept = results.entry("beta-VAE", beta).scores["rate"]
-        assert kept == pytest.approx(rate, abs=1e-2), beta
+            mu, logvar = model.encode(x)
+        rate = gaussian_kl(mu[test], logvar[test]).mean().item()
+        assert results.entry(*one).scores["rate"] == pytest.approx(rate, abs=1e-2), one
+        torch.testing.assert_close(codes.mu, mu, atol=1e-3, rtol=2e-3)
+        torch.testing.assert_close(codes.logvar, logvar, atol=1e-3, rtol=2e-3)
+        z = codes.mu[sweeps.local_rows(len(x))]
+        weight = one[1] if one[0] == "beta-VAE" else 1.0
+        again = sweeps.local_precision(model, z, weight)
+        torch.testing.assert_close(codes.precision, again, atol=1e-2, rtol=1e-2)
+
+
+def test_the_cached_codes_give_the_cached_scores():
+    results = load("sprites")
+    places = sweeps.varying(results.sweep.grid())[0]
+    factors = results.sweep.grid().factors(slice(None)).classes[:, places]
+    for entry in results.entries[::7]:
+        mu, logvar, _ = results.codes(*entry.run)
+        for score, found in {
+            "MIG": disentanglement.mig(sweeps.used_means(mu), factors),
+            "MIG of raw means": disentanglement.mig(mu, factors, 20, "width"),
+            "MIG of samples": disentanglement.mig(mu, factors, logvar=logvar),
+        }.items():
+            assert entry.scores[score] == pytest.approx(found, abs=1e-5), entry.run
+
+
+def test_the_cached_runs_with_beta_1_are_the_same_for_both_losses():
+    results = load("sprites")
+    for seed in results.sweep.seeds:
+        pair = [results.entry(loss, 1.0, seed) for loss in LOSSES]
+        assert pair[0].scores == pair[1].scores
 
 
 # Training enlarges what machines round differently. Weights changed by a millionth at
@@ -355,6 +419,7 @@ def alike(one, other):
 def test_a_cached_entry_can_be_trained_again():
     results = load("sprites")
     wanted = results.entry("beta-VAE", 1.0, seed=0)
-    _, entry = train(results.sweep, *wanted.run)
+    _, entry, _ = train(results.sweep, *wanted.run)
     assert alike(entry, wanted), (entry, wanted)
-    assert [one for one in results.entries if alike(entry, one)] == [wanted]
+    found = [one.run for one in results.entries if alike(entry, one)]
+    assert found == [wanted.run, ("beta-TCVAE", 1.0, 0)]  # the same objective

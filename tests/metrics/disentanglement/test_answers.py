@@ -210,7 +210,7 @@ def test_mig_of_the_table_is_sharp(answers):
 
 
 def reshaped(z, v):
-    """The published slip: read by shape, not transposed."""
+    """A common slip: read by shape, not transposed."""
     return mig(z.reshape(z.shape[1], -1).T, v)
 
 

@@ -317,7 +317,7 @@ def pad(information):
 
 
 def reshaped(z, v):
-    """The published slip: (N, K) is read as (K, N) by its shape, not transposed."""
+    """A common slip: (N, K) is read as (K, N) by its shape, not transposed."""
     return mig(z.reshape(z.shape[1], -1).T, v)
 
 
@@ -450,7 +450,7 @@ def test_a_slip_is_caught(slip):
         check_mig(slip)
 
 
-def test_the_published_slip_turns_one_half_into_about_nothing():
+def test_reading_by_shape_turns_one_half_into_about_nothing():
     v = torch.randint(4, (10_000, 2), generator=generator())
     z = torch.stack([v[:, 0], v[:, 0] % 2, v[:, 1], v[:, 1] // 2], 1).double()
     assert mig(z, v) == pytest.approx(0.5, abs=0.005)
