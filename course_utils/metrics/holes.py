@@ -45,7 +45,9 @@ __all__ = [
 ROWS_AT_ONCE = 4096  # keeps the table of distances small
 
 
-def nearest_two(x: Tensor, reference: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def nearest_two(
+    x: Tensor, reference: Tensor, labels: Tensor, without: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Distance to the nearest reference, and its ratio to that of another class.
 
     Let r be the reference nearest to x, and s the nearest one among those whose label
@@ -60,6 +62,10 @@ def nearest_two(x: Tensor, reference: Tensor, labels: Tensor) -> tuple[Tensor, T
         Images known to be real.
     labels : Tensor, (M,)
         Class of each reference; at least two classes.
+    without : Tensor, (N,), optional
+        For each image the index of one reference that does not count: the one it was
+        made from. An image that was made from a reference is nearer to it than new
+        images are.
 
     Returns
     -------
@@ -67,12 +73,13 @@ def nearest_two(x: Tensor, reference: Tensor, labels: Tensor) -> tuple[Tensor, T
         Euclidean distance to the nearest reference.
     ratio : Tensor, (N,)
         That distance over the distance to the nearest reference of another class;
-        1 where both are 0.
+        1 where both are 0, and 0 where ``without`` leaves no other class.
 
     Raises
     ------
     ValueError
-        If a shape is wrong, a value is not finite, or there is only one class.
+        If a shape is wrong, a value is not finite, there is only one class, or
+        ``without`` is not an index of a reference for each image.
 
     References
     ----------
@@ -86,6 +93,10 @@ def nearest_two(x: Tensor, reference: Tensor, labels: Tensor) -> tuple[Tensor, T
     >>> distance, ratio = nearest_two(torch.tensor([[2.0, 0.0]]), reference, labels)
     >>> distance.item(), ratio.item()
     (1.0, 0.5)
+    >>> x = torch.tensor([[1.0, 0.0]])  # the second reference itself
+    >>> distance, ratio = nearest_two(x, reference, labels, without=torch.tensor([1]))
+    >>> distance.item()
+    1.0
     """
     x, reference = matrix("x", x), matrix("reference", reference)
     if x.shape[1] != reference.shape[1]:
@@ -100,14 +111,40 @@ def nearest_two(x: Tensor, reference: Tensor, labels: Tensor) -> tuple[Tensor, T
         )
     if labels.unique().numel() < 2:
         raise ValueError("labels must name at least two classes, got one")
-    parts = [_nearest_two(part, reference, labels) for part in x.split(ROWS_AT_ONCE)]
+    if without is not None:
+        _check_without(without, len(x), len(reference))
+    parts = [
+        _nearest_two(x[rows], reference, labels, own)
+        for rows in torch.arange(len(x)).split(ROWS_AT_ONCE)
+        for own in [None if without is None else without[rows]]
+    ]
     return torch.cat([d for d, _ in parts]), torch.cat([r for _, r in parts])
 
 
-def _nearest_two(x: Tensor, reference: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def _check_without(without: Tensor, images: int, references: int) -> None:
+    if not isinstance(without, Tensor) or without.dtype != torch.int64:
+        kind = getattr(without, "dtype", type(without).__name__)
+        raise ValueError(f"without must be a tensor of indices (int64), got {kind}")
+    if without.shape != (images,):
+        raise ValueError(
+            f"without must have one index per image ({images},), "
+            f"got {tuple(without.shape)}"
+        )
+    if images and not 0 <= without.min() <= without.max() < references:
+        raise ValueError(
+            f"without must have indices from 0 to {references - 1}, got "
+            f"{int(without.min())} to {int(without.max())}"
+        )
+
+
+def _nearest_two(
+    x: Tensor, reference: Tensor, labels: Tensor, without: Tensor | None
+) -> tuple[Tensor, Tensor]:
     distances = torch.cdist(  # (N, M); the exact way, not the fast one
         x, reference, compute_mode="donot_use_mm_for_euclid_dist"
     )
+    if without is not None:
+        distances = distances.scatter(1, without[:, None], math.inf)
     nearest, index = distances.min(dim=1)
     same = labels[index][:, None] == labels[None, :]  # (N, M)
     other = distances.masked_fill(same, math.inf).min(dim=1).values
@@ -192,9 +229,13 @@ class HoleMeter:
         """Whether each image (N, D) stands between two classes: (N,) bool."""
         return nearest_two(x, self.reference, self.labels)[1] > self.ratio_limit
 
-    def off(self, x: Tensor) -> Tensor:
-        """Whether each image (N, D) is far or between: (N,) bool."""
-        distance, ratio = nearest_two(x, self.reference, self.labels)
+    def off(self, x: Tensor, without: Tensor | None = None) -> Tensor:
+        """Whether each image (N, D) is far or between: (N,) bool.
+
+        Images that were made from references are judged fairly without those: see
+        `nearest_two`.
+        """
+        distance, ratio = nearest_two(x, self.reference, self.labels, without)
         return (distance > self.distance_limit) | (ratio > self.ratio_limit)
 
     def variety(self, x: Tensor, images: Tensor) -> float:

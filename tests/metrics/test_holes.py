@@ -72,6 +72,46 @@ def test_a_point_that_lies_in_both_classes_is_between():
     assert ratio.item() == 1
 
 
+def test_a_reference_left_out_is_as_if_it_had_never_been_there(monkeypatch):
+    monkeypatch.setattr("course_utils.metrics.holes.ROWS_AT_ONCE", 4)  # over a seam
+    reference, labels = rand(13, 3), torch.arange(13) % 3
+    x, own = reference + 0.1 * rand(13, 3, seed=1), torch.arange(13).flip(0)
+    distance, ratio = nearest_two(x, reference, labels, without=own)
+    for i, gone in enumerate(own):
+        rest = torch.arange(13) != gone
+        alone = nearest_two(x[i : i + 1], reference[rest], labels[rest])
+        torch.testing.assert_close((distance[i : i + 1], ratio[i : i + 1]), alone)
+
+
+def test_references_without_themselves_lie_at_their_second_neighbour():
+    reference, labels = rand(25, 4), torch.arange(25) % 4
+    distance, _ = nearest_two(reference, reference, labels, torch.arange(25))
+    tree = NearestNeighbors(n_neighbors=2).fit(reference.numpy())
+    expected = tree.kneighbors(reference.numpy())[0][:, 1]
+    np.testing.assert_allclose(distance, expected, rtol=1e-12)
+
+
+def test_where_no_other_class_is_left_nothing_stands_between():
+    reference, labels = torch.tensor([[0.0], [1.0], [2.0]]), torch.tensor([0, 0, 1])
+    _, ratio = nearest_two(torch.ones(1, 1), reference, labels, torch.tensor([2]))
+    assert ratio.item() == 0
+
+
+@pytest.mark.parametrize(
+    ("without", "says"),
+    [
+        (torch.tensor([0.0, 1.0]), r"indices \(int64\), got torch.float32"),
+        ([0, 1], r"indices \(int64\), got list"),
+        (torch.tensor([0]), r"one index per image \(2,\), got \(1,\)"),
+        (torch.tensor([0, 3]), "from 0 to 2, got 0 to 3"),
+        (torch.tensor([-1, 0]), "from 0 to 2, got -1 to 0"),
+    ],
+)
+def test_bad_indices_are_named(without, says):
+    with pytest.raises(ValueError, match=says):
+        nearest_two(torch.zeros(2, 1), torch.rand(3, 1), torch.arange(3), without)
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10_000), st.floats(0.1, 10))
 def test_ratio_has_no_unit_and_the_distance_has(seed, scale):
@@ -130,6 +170,18 @@ def test_off_is_far_or_between():
     far, between = meter.far(x), meter.between(x)
     assert torch.equal(meter.off(x), far | between)
     assert (far & ~between).any() and (between & ~far).any() and (~far & ~between).any()
+
+
+def test_off_forgets_the_reference_that_an_image_was_made_from():
+    reference, labels = clusters()
+    meter = HoleMeter.fit(reference, labels, clusters(seed=1)[0])
+    lonely = torch.cat([reference, torch.full((1, 2), 50.0, dtype=torch.float64)])
+    meter = HoleMeter(
+        lonely, torch.cat([labels, labels[:1]]), meter.distance_limit, meter.ratio_limit
+    )
+    x, own = lonely[-1:], torch.tensor([60])
+    assert not meter.off(x).any()
+    assert meter.off(x, without=own).all()
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, -0.1, math.nan])
