@@ -93,8 +93,9 @@ def test_references_without_themselves_lie_at_their_second_neighbour():
 
 def test_where_no_other_class_is_left_nothing_stands_between():
     reference, labels = torch.tensor([[0.0], [1.0], [2.0]]), torch.tensor([0, 0, 1])
-    _, ratio = nearest_two(torch.ones(1, 1), reference, labels, torch.tensor([2]))
-    assert ratio.item() == 0
+    x = torch.tensor([[1.4]])
+    assert nearest_two(x, reference, labels)[1] > 0.6
+    assert nearest_two(x, reference, labels, without=torch.tensor([2]))[1] == 0
 
 
 @pytest.mark.parametrize(
