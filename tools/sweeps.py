@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import joblib
 
-from course_utils.experiments import few_labels
+from course_utils.experiments import cures, digit_codes, few_labels
 from course_utils.experiments.sweeps import SWEEPS, Entry, run
 
 
@@ -23,6 +23,8 @@ def main(workers: int, scheduler: str) -> None:
             seconds = sum(entry.seconds for entry in results.entries)
             print(f"{name}: complete; {seconds:.0f} s of the processor in all")
         few_labels.run_all(workers=jobs)
+        for longer in (digit_codes, cures):
+            longer.run_all(workers=jobs, after_each=print)
     count = len(few_labels.COUNTS) * len(few_labels.SEEDS)
     print(f"few labels: {count} runs, complete")
 
