@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch.nn.functional import smooth_l1_loss
 
 from course_utils import objectives
 from course_utils.grading.criteria import agrees, normal
@@ -17,6 +18,17 @@ WORDS = words_beside(__file__)
 def _inputs(generator: torch.Generator) -> list[Arguments]:
     sizes = ((7, 5), (4, 11))
     return [(normal(generator, *size), normal(generator, *size)) for size in sizes]
+
+
+def _edges(generator: torch.Generator) -> list[Arguments]:
+    """One example, one pixel, and examples that are copied exactly."""
+    x, x_hat = normal(generator, 3, 4), normal(generator, 3, 4)
+    x_hat[1] = x[1]
+    one = [
+        (normal(generator, *size), normal(generator, *size))
+        for size in ((1, 5), (6, 1))
+    ]
+    return [*one, (x, x_hat)]
 
 
 def _perfect(trial: Trial) -> None:
@@ -41,7 +53,8 @@ SQUARED_ERROR = declare(
     objectives.squared_error,
     _inputs,
     criteria=(
-        agrees("sums the squared differences over the D pixels", 3.0),
+        agrees("sums the squared differences over the D pixels", 2.0),
+        agrees("holds for one example, and for one pixel", 1.0, inputs=_edges),
         Criterion("is a mean over the batch", 1.0, _repeated),
         Criterion("is zero for a perfect reconstruction only", 1.0, _perfect),
     ),
@@ -60,8 +73,32 @@ SQUARED_ERROR = declare(
         "root_of_the_mean": lambda answer: answer.sqrt(),
         "root_of_the_mean_of_everything": lambda square: square.mean().sqrt(),
         "square_of_the_sum": instead(errors=lambda gap: gap.sum(1) ** 2),
+        "root_of_the_sum": lambda square: square.sum().sqrt(),
+        "square_of_the_mean": instead(errors=lambda gap: gap.mean(1) ** 2),
+        "square_of_the_mean_of_everything": lambda gap: gap.mean() ** 2,
         "one_half": lambda answer: 0.5 * answer,
+        "not_squared": instead(square=lambda gap: gap),
+        "difference_of_squares": instead(square=lambda x, x_hat: x**2 - x_hat**2),
+        "every_pair": lambda x, x_hat: ((x[:, None] - x_hat) ** 2).sum(2).mean(),
+        "images_averaged_first": lambda gap: (gap.mean(0) ** 2).sum(),
+        "last_example_only": lambda errors: errors[-1],
+        "first_example_only": lambda errors: errors[0],
+        "median_of_examples": lambda errors: errors.median(),
+        "largest_of_examples": lambda errors: errors.max(),
+        "fixed_size_64": lambda square: 64 * square.mean(),
+        "fixed_size_784": lambda square: 784 * square.mean(),
+        "clamped": instead(x_hat=lambda x_hat: x_hat.clamp(0, 1)),
+        "relative": lambda x, square: square.sum() / (x**2).sum(),
+        "huber": lambda x, x_hat: (
+            2 * smooth_l1_loss(x_hat, x, reduction="sum") / len(x)
+        ),
+        "huber_with_one_half": lambda x, x_hat: (
+            smooth_l1_loss(x_hat, x, reduction="sum") / len(x)
+        ),
+        "squeezed": instead(gap=lambda x, x_hat: (x - x_hat).squeeze()),
+        "squeezed_before_the_last": lambda gap: (gap.squeeze() ** 2).sum(-1).mean(),
     },
+    edges=_edges,
 )
 
 EXERCISES = (SQUARED_ERROR,)

@@ -61,19 +61,54 @@ def in_place(x, x_hat):
     return (x**2).sum(1).mean()
 
 
+def squeezed_first(x, x_hat):
+    return mse_loss(x_hat.squeeze(), x.squeeze(), reduction="none").sum(1).mean()
+
+
+def loop_that_overwrites(x, x_hat):
+    for n in range(len(x)):
+        loss = torch.dot(x[n] - x_hat[n], x[n] - x_hat[n])
+    return loss
+
+
+def made_for_digits(x, x_hat):
+    return mse_loss(x, x_hat) * 64
+
+
+def column_against_row(x, x_hat):
+    return torch.cdist(x, x_hat).square().mean()
+
+
+def signed(x, x_hat):
+    return (x - x_hat).sum() / len(x)
+
+
+def worst_example(x, x_hat):
+    return torch.stack(
+        [mse_loss(a, b, reduction="sum") for a, b in zip(x, x_hat, strict=True)]
+    ).max()
+
+
 NAMED = (
     ("squared_error", mse_loss, "mean_over_everything"),
     ("squared_error", summed, "sum_over_everything"),
     ("squared_error", never_zero, None),
+    ("squared_error", squeezed_first, "squeezed"),
+    ("squared_error", loop_that_overwrites, "last_example_only"),
+    ("squared_error", made_for_digits, "fixed_size_64"),
+    ("squared_error", column_against_row, "every_pair"),
+    ("squared_error", signed, "not_squared"),
+    ("squared_error", worst_example, "largest_of_examples"),
 )
 
-# The criteria: agrees, a mean over the batch, zero for a perfect reconstruction.
+# Agrees, also at one example, a mean over the batch, zero for a perfect reconstruction.
 ROWS = (
-    ("squared_error", mse_loss, (False, True, True)),
-    ("squared_error", summed, (False, False, True)),
-    ("squared_error", never_zero, (False, True, False)),
-    ("squared_error", one_number_per_example, (False, False, False)),
-    ("squared_error", in_place, (False, False, False)),
+    ("squared_error", mse_loss, (False, False, True, True)),
+    ("squared_error", summed, (False, False, False, True)),
+    ("squared_error", never_zero, (False, False, True, False)),
+    ("squared_error", one_number_per_example, (False, False, False, False)),
+    ("squared_error", in_place, (False, False, False, False)),
+    ("squared_error", squeezed_first, (True, False, True, True)),
 )
 
 SAYS = (
