@@ -83,6 +83,7 @@ SQUARED_ERROR = declare(
         "images_averaged_first": lambda gap: (gap.mean(0) ** 2).sum(),
         "last_example_only": lambda errors: errors[-1],
         "first_example_only": lambda errors: errors[0],
+        "n_minus_one": lambda x, square: square.sum() / (len(x) - 1),
         "median_of_examples": lambda errors: errors.median(),
         "largest_of_examples": lambda errors: errors.max(),
         "fixed_size_64": lambda square: 64 * square.mean(),
