@@ -17,7 +17,8 @@ from course_utils.grading.criteria import (
 )
 from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
-from course_utils.grading.trial import Refused, Trial
+from course_utils.grading.trial import LearnerError, Refused, Trial
+from course_utils.grading.values import difference
 from course_utils.metrics import images
 from course_utils.oracles import mixture2d, wiener
 
@@ -43,6 +44,29 @@ def _wiener_inputs(generator: torch.Generator) -> list[Arguments]:
     ]
 
 
+def _dead_pixels(generator: torch.Generator) -> list[Arguments]:
+    """Draw Σ with pixels that never change, as in the digits, in float32."""
+    drawn: list[Arguments] = []
+    for D in (4, 6):
+        cov = torch.zeros(D + 2, D + 2, dtype=F64)
+        cov[1:-1, 1:-1] = _covariance(generator, D)
+        drawn.append((cov.float(), between(generator, 0.4, 0.9)))
+    return drawn
+
+
+def _copes_with_dead_pixels(trial: Trial) -> None:
+    for cov, sigma in _dead_pixels(trial.generator):
+        try:
+            got = trial.call(cov, sigma)
+        except LearnerError as problem:
+            raise Refused(
+                "for Σ in float32, with pixels that never change (only Σ + σ²I has an "
+                f"inverse then), {problem}"
+            ) from None
+        want = trial.reference(cov, sigma)
+        trial.expect_close(got, want, "with pixels that never change", 1e-4)
+
+
 def _best(trial: Trial) -> None:
     """At the minimum the loss has no slope, whatever formula led there."""
     cov, sigma = trial.inputs()[0]
@@ -52,7 +76,7 @@ def _best(trial: Trial) -> None:
     if slope > 1e-4:
         raise Refused(
             f"at your map the loss still has a slope of {slope:.2g} in one entry: at "
-            "the minimum it is 0."
+            "the minimum it is 0. Check A(Σ + σ²I) = Σ."
         )
 
 
@@ -69,15 +93,19 @@ WIENER_FILTER = declare(
     wiener.wiener_filter,
     _wiener_inputs,
     criteria=(
-        agrees("is Σ(Σ + σ²I)⁻¹", 2.0),
+        agrees("is Σ(Σ + σ²I)⁻¹", 1.0),
         Criterion("is where the loss has no slope", 1.0, _best),
         Criterion("keeps λ/(λ + σ²) of each axis", 1.0, _shrinks_axis_by_axis),
+        Criterion(
+            "needs no inverse of Σ, and keeps its dtype", 1.0, _copes_with_dead_pixels
+        ),
     ),
     steps={
         "axes": lambda cov: linalg.eigh(cov).eigenvectors,
         "values": lambda cov: linalg.eigvalsh(cov),
         "kept": lambda values, sigma: values / (values + sigma**2),
         "identity": lambda cov: torch.eye(len(cov), dtype=cov.dtype),
+        "D": lambda cov: len(cov),
         "noise": lambda sigma, identity: sigma**2 * identity,
         "noisy": lambda cov, noise: cov + noise,
         "inverse": lambda noisy: linalg.inv(noisy),
@@ -97,6 +125,35 @@ WIENER_FILTER = declare(
         "noise_doubled": instead(noise=lambda noise: 2 * noise),
         "elementwise_product": lambda cov, inverse: cov * inverse,
         "eigenvectors_transposed": lambda axes, kept: axes.T @ kept.diag() @ axes,
+        "not_rotated_back": lambda kept: kept.diag(),
+        "not_rotated_back_descending": lambda kept: kept.flip(0).diag(),
+        "no_noise": lambda identity: identity,
+        "multiplied_back": lambda cov: cov,
+        "root_of_the_share": lambda axes, kept: axes @ kept.sqrt().diag() @ axes.T,
+        "filtered_twice": lambda answer: answer @ answer,
+        "noise_times_d": instead(noise=lambda noise, D: noise * D),
+        "noise_over_d": instead(noise=lambda noise, D: noise / D),
+        "noise_halved": instead(noise=lambda noise: noise / 2),
+        "noise_subtracted": instead(noisy=lambda cov, noise: cov - noise),
+        "fixed_sigma": instead(sigma=lambda: 0.1),
+        "hard_threshold": lambda axes, values, sigma: (
+            axes * (values > sigma**2).to(axes.dtype) @ axes.T
+        ),
+        "standard_deviations": lambda axes, values, sigma: (
+            axes * (values.sqrt() / (values.sqrt() + sigma)) @ axes.T
+        ),
+        "diagonal_replaced": instead(
+            noisy=lambda cov, noise: cov - cov.diag().diag() + noise
+        ),
+        "correlation": instead(
+            cov=lambda cov: cov / torch.outer(cov.diag(), cov.diag()).sqrt()
+        ),
+        "covariance_squared": instead(cov=lambda cov: cov @ cov),
+        "one_share_for_all": lambda cov, noisy, identity: (
+            cov.trace() / noisy.trace() * identity
+        ),
+        "signal_over_noise": lambda cov, sigma: cov / sigma**2,
+        "entries_clamped": lambda answer: answer.clamp(0, 1),
     },
 )
 
@@ -117,6 +174,29 @@ def _psnr_inputs(generator: torch.Generator) -> list[Arguments]:
     ]
 
 
+def _tiny_errors(generator: torch.Generator) -> list[Arguments]:
+    """Draw errors so small that anything added to them shows."""
+    x = 0.9 * uniform(generator, 3, 8)
+    return [(x, x + 1e-4 * normal(generator, 3, 8), 1.0)]
+
+
+def _any_shape_and_size(trial: Trial) -> None:
+    """Two tensors of one shape, whatever it is; a peak of 1 where none is given."""
+    x, x_hat, _ = trial.inputs()[0]
+    for shape in ((36,), (1, 36), (2, 3, 6)):
+        one, other = x.reshape(shape), x_hat.reshape(shape)
+        got, want = trial.call(one, other, 1.0), trial.reference(one, other, 1.0)
+        trial.expect_close(got, want, f"for two tensors of shape {shape}")
+    default = trial.call(x, x_hat)
+    trial.expect_close(default, trial.reference(x, x_hat), "called without a peak")
+    for arguments in _tiny_errors(trial.generator):
+        trial.expect_close(
+            trial.call(*arguments),
+            trial.reference(*arguments),
+            "for an error of 1e-4: is something added to it, or is it cut off?",
+        )
+
+
 def _ten_decibels(trial: Trial) -> None:
     x, x_hat, peak = trial.inputs()[0]
     closer = x + (x_hat - x) / math.sqrt(10)
@@ -125,7 +205,6 @@ def _ten_decibels(trial: Trial) -> None:
         torch.as_tensor(gain, dtype=x.dtype),
         torch.tensor(10.0, dtype=x.dtype),
         "a tenth of the squared error must give 10 dB more",
-        1e-6,
     )
 
 
@@ -135,7 +214,6 @@ def _unit_free(trial: Trial) -> None:
         trial.call(255 * x, 255 * x_hat, 255 * peak),
         trial.call(x, x_hat, peak),
         "bytes (peak 255) and grey in [0, 1] (peak 1) must agree",
-        1e-6,
     )
 
 
@@ -144,7 +222,10 @@ PSNR = declare(
     images.psnr,
     _psnr_inputs,
     criteria=(
-        agrees("is 10 log₁₀(peak² / mean squared error)", 2.0),
+        agrees("is 10 log₁₀(peak² / mean squared error)", 1.0),
+        Criterion(
+            "holds for any shape and error; the peak is 1", 1.0, _any_shape_and_size
+        ),
         Criterion("rises by 10 dB for a tenth of the error", 1.0, _ten_decibels),
         Criterion("does not depend on the unit of grey", 1.0, _unit_free),
     ),
@@ -175,6 +256,32 @@ PSNR = declare(
         ),
         "bels": lambda ratio: ratio.log10(),
         "variance_of_the_error": instead(error=lambda gap: gap.var()),
+        "variance_of_the_error_by_n": instead(error=lambda gap: gap.var(correction=0)),
+        "square_of_the_mean_error": instead(error=lambda gap: gap.mean() ** 2),
+        "largest_error": instead(error=lambda square: square.max()),
+        "median_error": instead(error=lambda square: square.median()),
+        "logarithm_to_base_two": lambda ratio: 10 * ratio.log2(),
+        "twenty_without_the_root": lambda peak, error: 20 * (peak / error).log10(),
+        "peak_squared_over_the_root": instead(
+            ratio=lambda peak, error: peak**2 / error.sqrt()
+        ),
+        "root_below_with_twenty": lambda peak, error: (
+            20 * (peak**2 / error.sqrt()).log10()
+        ),
+        "peak_read_off_the_guess": instead(peak=lambda x_hat: x_hat.max()),
+        "peak_read_off_the_range": instead(peak=lambda x: x.max() - x.min()),
+        "peak_read_off_the_error": instead(peak=lambda gap: gap.abs().max()),
+        "peak_255": instead(peak=lambda: 255),
+        "guess_clamped": instead(x_hat=lambda x_hat, peak: x_hat.clamp(0, peak)),
+        "guess_clamped_to_one": instead(x_hat=lambda x_hat: x_hat.clamp(0, 1)),
+        "variance_of_the_signal": instead(ratio=lambda x, error: x.var() / error),
+        "variance_of_the_signal_by_n": instead(
+            ratio=lambda x, error: x.var(correction=0) / error
+        ),
+        "mean_of_the_pixels_decibels": lambda peak, square: (
+            10 * (peak**2 / square.mean(0)).log10().mean()
+        ),
+        "no_logarithm": lambda ratio: ratio,
     },
 )
 
@@ -183,17 +290,31 @@ PSNR = declare(
 
 
 def _inpaint_inputs(generator: torch.Generator) -> list[Arguments]:
-    def draw(N: int, D: int, missing: int) -> Arguments:
-        seen = torch.ones(D, dtype=torch.bool)
-        seen[torch.randperm(D, generator=generator)[:missing]] = False
-        mean = 2.0 + normal(generator, D)
-        return 3.0 + normal(generator, N, D), seen, mean, _covariance(generator, D)
+    return [_with_hole(generator, 6, 8, 3), _with_hole(generator, 5, 11, 4)]
 
-    return [draw(6, 8, 3), draw(5, 11, 4)]
+
+def _with_hole(generator: torch.Generator, N: int, D: int, missing: int) -> Arguments:
+    seen = torch.ones(D, dtype=torch.bool)
+    seen[torch.randperm(D, generator=generator)[:missing]] = False
+    mean = 2.0 + normal(generator, D)
+    return 3.0 + normal(generator, N, D), seen, mean, _covariance(generator, D)
+
+
+def _holes(generator: torch.Generator) -> list[Arguments]:
+    """Draw the smallest hole, the largest, and a single example."""
+    return [
+        _with_hole(generator, N, D, missing) for N, D, missing in ((6, 5, 1), (7, 4, 3))
+    ] + [_with_hole(generator, 1, 7, 3)]
 
 
 def _blind_to_the_hole(trial: Trial) -> None:
     x, seen, mean, cov = trial.inputs()[0]
+    once, again = (trial.call(x, seen, mean, cov) for _ in range(2))
+    if difference(once, again) > 1e-9:
+        raise Refused(
+            "two calls with the same data give different answers: the conditional mean "
+            "is no random draw."
+        )
     other = torch.where(seen, x, x + 5 * normal(trial.generator, *x.shape))
     trial.expect_close(
         trial.call(other, seen, mean, cov),
@@ -218,7 +339,23 @@ def _is_the_regression(trial: Trial) -> None:
     want = x.clone()
     want[:, ~seen] = x.mean(0)[~seen] + centred[:, seen] @ weights
     got = trial.call(x, seen, x.mean(0), centred.T @ centred / 60)
-    trial.expect_close(got, want, "least squares on 60 examples", 1e-5)
+    if difference(got, want) > 1e-5:
+        _find_ridge(trial, x, seen, centred.T @ centred / 60)
+    trial.expect_close(got, want, "least squares on 60 examples")
+
+
+def _find_ridge(trial: Trial, x: Tensor, seen: Tensor, cov: Tensor) -> None:
+    """Say so if the weights solve W(Σ_ss + εI) = Σ_ms, with an ε of the learner's."""
+    zero = torch.zeros(len(seen), dtype=x.dtype)
+    got = trial.call(x - x.mean(0), seen, zero, cov)[:, ~seen]
+    weights = linalg.lstsq((x - x.mean(0))[:, seen], got).solution.T
+    rest = cov[~seen][:, seen] - weights @ cov[seen][:, seen]  # ε W, with a ridge
+    ridge = float((rest * weights).sum() / (weights**2).sum())
+    if difference(rest, ridge * weights) < 1e-6:
+        raise Refused(
+            f"your weights solve W(Σ_ss + {ridge:.3g} I) = Σ_ms: a ridge stands on the "
+            "diagonal of Σ_ss. Leave it out, the matrix has an inverse."
+        )
 
 
 def _filled(x: Tensor, seen: Tensor, guess: Tensor) -> Tensor:
@@ -232,7 +369,8 @@ INPAINT_GAUSSIAN = declare(
     wiener.conditional_mean,
     _inpaint_inputs,
     criteria=(
-        agrees("fills in μ_m + Σ_ms Σ_ss⁻¹(x_s − μ_s)", 2.0),
+        agrees("fills in μ_m + Σ_ms Σ_ss⁻¹(x_s − μ_s)", 1.0),
+        agrees("fills any hole, small or large", 1.0, inputs=_holes),
         Criterion("leaves the seen dimensions as they are", 1.0, _keeps_what_is_seen),
         Criterion("does not look into the hole", 1.0, _blind_to_the_hole),
         Criterion("equals a regression fitted to data", 1.0, _is_the_regression),
@@ -240,6 +378,10 @@ INPAINT_GAUSSIAN = declare(
     ),
     steps={
         "precision": lambda cov: linalg.inv(cov),
+        "cov_of_batch": lambda x: torch.cov(x.T, correction=0),
+        "correlation": lambda cov_ms, cov, seen: (
+            cov_ms / torch.outer(cov.diag()[~seen], cov.diag()[seen]).sqrt()
+        ),
         "cov_ss": lambda cov, seen: cov[seen][:, seen],
         "cov_ms": lambda cov, seen: cov[~seen][:, seen],
         "weights": lambda cov_ms, cov_ss: cov_ms @ linalg.inv(cov_ss),
@@ -264,7 +406,41 @@ INPAINT_GAUSSIAN = declare(
         "mask_inverted": instead(seen=lambda seen: ~seen),
         "mean_of_the_batch": instead(mean=lambda x: x.mean(0)),
         "added_to_the_hole": instead(guess=lambda x, seen, guess: x[:, ~seen] + guess),
+        "hole_alone": lambda guess: guess,
+        "first_example_only": lambda x, seen, guess: torch.cat(
+            [_filled(x[:1], seen, guess[:1]), x[1:]]
+        ),
+        "seen_replaced_by_the_mean": lambda x, mean, seen, guess: _filled(
+            mean.expand_as(x), seen, guess
+        ),
+        "zeros_where_seen": lambda x, seen, guess: _filled(0 * x, seen, guess),
+        "guess_clamped": instead(guess=lambda guess: guess.clamp(0, 1)),
+        "guess_reversed": instead(guess=lambda guess: guess.flip(1)),
+        "mean_of_what_is_seen": instead(
+            guess=lambda x, seen: x[:, seen].mean(1, keepdim=True)
+        ),
+        "most_alike_pixel": instead(
+            guess=lambda x, seen, cov_ms: x[:, seen][:, cov_ms.argmax(1)]
+        ),
+        "precision_not_inverted": instead(
+            weights=lambda precision, seen: -precision[~seen][:, seen]
+        ),
+        "precision_not_inverted_with_plus": instead(
+            weights=lambda precision, seen: precision[~seen][:, seen]
+        ),
+        "divided_by_the_missing": instead(
+            weights=lambda cov_ms, cov, seen: cov_ms / cov.diag()[~seen][:, None]
+        ),
+        "correlations_as_weights": instead(weights=lambda correlation: correlation),
+        "whole_batch": instead(
+            mean=lambda x: x.mean(0),
+            weights=lambda cov_of_batch, seen: (
+                cov_of_batch[~seen][:, seen] @ linalg.pinv(cov_of_batch[seen][:, seen])
+            ),
+        ),
+        "hole_left_as_it_was": lambda x: x,
     },
+    edges=_holes,
 )
 
 
@@ -272,15 +448,35 @@ INPAINT_GAUSSIAN = declare(
 
 
 def _score_inputs(generator: torch.Generator) -> list[Arguments]:
-    def draw(Q: int, N: int, D: int) -> Arguments:
-        x = 1.5 * normal(generator, Q, D)
-        return (
-            x,
-            normal(generator, N, D),
-            between(generator, 0.6, 1.4, F64),
-        )
+    return [_points(generator, 5, 11, 3), _points(generator, 7, 9, 4)]
 
-    return [draw(5, 11, 3), draw(7, 9, 4)]
+
+def _few_points(generator: torch.Generator) -> list[Arguments]:
+    """One place to look at, and one data point."""
+    return [_points(generator, 1, 8, 3), _points(generator, 6, 1, 4)]
+
+
+def _points(generator: torch.Generator, Q: int, N: int, D: int) -> Arguments:
+    x = 1.5 * normal(generator, Q, D)
+    return x, normal(generator, N, D), between(generator, 0.6, 1.4, F64)
+
+
+def _far_away(trial: Trial) -> None:
+    """Far from all data, in units of σ, the plain exponentials are all 0."""
+    x, data, _ = trial.inputs()[0]
+    x, sigma = x + 6.0, 0.05
+    want = trial.reference(x, data, sigma)
+    got = trial.raw(x.clone(), data.clone(), sigma)
+    if isinstance(got, Tensor) and not got.isfinite().all():
+        raise Refused(
+            "far from the data, at small σ, your score is not finite: exp(−‖x − xₙ‖²/"
+            "(2σ²)) is 0 for every point. Use softmax, which subtracts the largest."
+        )
+    trial.expect_close(
+        trial.call(x, data, sigma),
+        want,
+        "far from the data, at small σ: is something added to the weights, or cut off?",
+    )
 
 
 def _gradient_of_log_density(trial: Trial) -> None:
@@ -304,12 +500,13 @@ SMOOTHED_SCORE = declare(
     mixture2d.smoothed_score,
     _score_inputs,
     criteria=(
-        agrees("is (r(x) − x)/σ² with the best denoiser r", 2.0),
+        agrees("is (r(x) − x)/σ² with the best denoiser r", 1.0),
         Criterion(
             "is the gradient of the smoothed log density", 1.0, _gradient_of_log_density
         ),
         Criterion("points straight at a single data point", 1.0, _one_point),
         rows_stand_alone(),
+        Criterion("holds far from the data, at small σ", 1.0, _far_away),
     ),
     steps={
         "D": lambda x: x.shape[1],
@@ -349,7 +546,40 @@ SMOOTHED_SCORE = declare(
         ),
         "minus_lost": instead(exponent=lambda exponent: -exponent),
         "halved": lambda answer: answer / 2,
+        "all_points_summed": lambda x, data, sigma: (
+            (data - x[:, None]).sum(1) / sigma**2
+        ),
+        "one_gaussian_for_all": lambda x, data, sigma: (
+            linalg.solve(
+                torch.cov(data.T, correction=0)
+                + sigma**2 * torch.eye(x.shape[1]).to(x),
+                (data.mean(0) - x).T,
+            ).T
+        ),
+        "data_left_out": instead(denoised=lambda x: 0 * x),
+        "sigma_left_out_of_the_weights": instead(exponent=lambda square: -square / 2),
+        "half_and_sigma_left_out_of_the_weights": instead(
+            exponent=lambda square: -square
+        ),
+        "logarithms_as_weights": instead(
+            weights=lambda exponent: exponent.log_softmax(1)
+        ),
+        "exponents_as_weights": instead(weights=lambda exponent: exponent),
+        "weights_averaged": instead(weights=lambda heights: heights / heights.shape[1]),
+        "weights_of_the_density": instead(
+            weights=lambda heights, sigma, D: (
+                heights / (2 * math.pi * sigma**2) ** (D / 2)
+            )
+        ),
+        "inverse_distances": instead(
+            weights=lambda square: 1 / square / (1 / square).sum(1, keepdim=True)
+        ),
+        "sigma_squared_twice": lambda residual, sigma: residual / sigma**4,
+        "multiplied": lambda residual, sigma: residual * sigma**2,
+        "noise_not_score": lambda residual, sigma: -residual / sigma,
+        "log_density_itself": lambda exponent: exponent.logsumexp(1),
     },
+    edges=_few_points,
 )
 
 EXERCISES = (WIENER_FILTER, PSNR, INPAINT_GAUSSIAN, SMOOTHED_SCORE)

@@ -17,13 +17,14 @@ def wiener_by_eigenvectors(cov, sigma):
     return (axes * (values / (values + sigma**2))) @ axes.T
 
 
-def wiener_by_signal_to_noise(cov, sigma):
-    identity = torch.eye(cov.shape[0], dtype=cov.dtype)
-    return torch.linalg.inv(identity + sigma**2 * torch.linalg.inv(cov))
+def wiener_by_columns(cov, sigma):
+    noisy = cov.clone()
+    noisy.diagonal().add_(sigma**2)
+    return torch.stack([torch.linalg.solve(noisy, row) for row in cov])
 
 
 def wiener_by_scipy(cov, sigma):
-    noisy = cov.numpy() + sigma**2 * np.eye(len(cov))
+    noisy = cov.numpy() + sigma**2 * np.eye(len(cov), dtype=cov.numpy().dtype)
     return torch.from_numpy(scipy.linalg.solve(noisy, cov.numpy(), assume_a="pos"))
 
 
@@ -32,21 +33,21 @@ def wiener_by_what_is_removed(cov, sigma):
     return identity - sigma**2 * torch.linalg.inv(cov + sigma**2 * identity)
 
 
-def psnr_by_mse_loss(x, x_hat, peak):
+def psnr_by_mse_loss(x, x_hat, peak=1.0):
     return 10 * torch.log10(peak**2 / torch.nn.functional.mse_loss(x_hat, x))
 
 
-def psnr_by_root(x, x_hat, peak):
+def psnr_by_root(x, x_hat, peak=1.0):
     root = ((x - x_hat) ** 2).mean().sqrt()
     return 20 * torch.log10(peak / root)
 
 
-def psnr_as_a_float(x, x_hat, peak):
+def psnr_as_a_float(x, x_hat, peak=1.0):
     error = float(((x_hat - x) ** 2).sum()) / x.numel()
     return 20 * math.log10(peak) - 10 * math.log10(error)
 
 
-def psnr_by_natural_logarithm(x, x_hat, peak):
+def psnr_by_natural_logarithm(x, x_hat, peak=1.0):
     scaled = (x - x_hat) / peak
     return -10 * torch.log((scaled * scaled).mean()) / math.log(10)
 
@@ -91,11 +92,6 @@ def score_by_cdist(x, data, sigma):
     return torch.einsum("mn,mnd->md", weights, data - x[:, None]) / sigma**2
 
 
-def score_by_plain_exponentials(x, data, sigma):
-    heights = torch.exp(-((x[:, None] - data) ** 2).sum(-1) / (2 * sigma**2))
-    return (heights @ data / heights.sum(1, keepdim=True) - x) / sigma**2
-
-
 def score_by_autograd(x, data, sigma):
     at = x.clone().requires_grad_()
     exponent = -0.5 * ((at[:, None] - data) / sigma).pow(2).sum(2)
@@ -106,7 +102,7 @@ RIGHT = {
     "wiener_filter": (
         wiener_by_inverse,
         wiener_by_eigenvectors,
-        wiener_by_signal_to_noise,
+        wiener_by_columns,
         wiener_by_scipy,
         wiener_by_what_is_removed,
     ),
@@ -120,7 +116,6 @@ RIGHT = {
     "smoothed_score": (
         score_by_loop,
         score_by_cdist,
-        score_by_plain_exponentials,
         score_by_autograd,
     ),
 }
@@ -146,4 +141,130 @@ INPUTS = (
     ("inpaint_gaussian", four_sizes_differ),
     ("smoothed_score", three_sizes_differ),
     ("psnr", two_sizes_differ),
+)
+
+
+def wiener_by_inverse_of_the_covariance(cov, sigma):
+    identity = torch.eye(cov.shape[0], dtype=cov.dtype)
+    return torch.linalg.inv(identity + sigma**2 * torch.linalg.inv(cov))
+
+
+def wiener_in_float64(cov, sigma):
+    return cov @ torch.linalg.inv(cov + torch.from_numpy(sigma**2 * np.eye(len(cov))))
+
+
+def wiener_of_correlations(cov, sigma):
+    scale = cov.diagonal() ** -0.5
+    return wiener_by_eigenvectors(scale[:, None] * cov * scale, sigma)
+
+
+def wiener_twice(cov, sigma):
+    return torch.linalg.matrix_power(wiener_by_eigenvectors(cov, sigma), 2)
+
+
+def wiener_elementwise(cov, sigma):
+    return cov / (cov + torch.diag(torch.full((len(cov),), sigma**2)))
+
+
+def psnr_without_default(x, x_hat, peak):
+    return psnr_by_mse_loss(x, x_hat, peak)
+
+
+def psnr_of_pictures_only(x, x_hat, peak=1.0):
+    error = ((x - x_hat) ** 2).mean(dim=(-2, -1))
+    return 10 * torch.log10(peak**2 / error)
+
+
+def psnr_capped(x, x_hat, peak=1.0):
+    return 10 * torch.log10(peak**2 / (((x - x_hat) ** 2).mean() + 1e-10))
+
+
+def psnr_of_the_worst(x, x_hat, peak=1.0):
+    return 20 * torch.log10(peak / (x - x_hat).abs().max())
+
+
+def psnr_of_bytes(x, x_hat, peak=1.0):
+    return psnr_by_root(x, x_hat, 255.0)
+
+
+def inpaint_with_ridge(x, seen, mean, cov):
+    return inpaint_by_inverse(x, seen, mean, cov + 0.01 * torch.eye(len(cov)))
+
+
+def inpaint_by_a_draw(x, seen, mean, cov):
+    filled = inpaint_by_inverse(x, seen, mean, cov)
+    return torch.where(seen, filled, filled + torch.randn_like(filled))
+
+
+def inpaint_the_first(x, seen, mean, cov):
+    filled = x.clone()
+    filled[0] = inpaint_by_inverse(x, seen, mean, cov)[0]
+    return filled
+
+
+def inpaint_by_the_row(x, seen, mean, cov):
+    return torch.stack([torch.where(seen, row, row[seen].mean()) for row in x])
+
+
+def inpaint_by_precision_block(x, seen, mean, cov):
+    pull = torch.linalg.inv(cov)[~seen][:, seen]
+    filled = x.clone()
+    filled[:, ~seen] = mean[~seen] - (x[:, seen] - mean[seen]) @ pull.T
+    return filled
+
+
+def score_by_plain_exponentials(x, data, sigma):
+    heights = torch.exp(-((x[:, None] - data) ** 2).sum(-1) / (2 * sigma**2))
+    return (heights @ data / heights.sum(1, keepdim=True) - x) / sigma**2
+
+
+def score_with_epsilon(x, data, sigma):
+    heights = torch.exp(-((x[:, None] - data) ** 2).sum(-1) / (2 * sigma**2))
+    weights = heights / (heights.sum(1, keepdim=True) + 1e-12)
+    return (weights @ data - x) / sigma**2
+
+
+def score_squeezed(x, data, sigma):
+    return score_by_loop(x, data, sigma).squeeze()
+
+
+def score_of_one_gaussian(x, data, sigma):
+    gap = data - data.mean(0)
+    cov = gap.T @ gap / len(data) + sigma**2 * torch.eye(x.shape[1], dtype=x.dtype)
+    return (data.mean(0) - x) @ torch.linalg.inv(cov)
+
+
+NAMED = (
+    ("wiener_filter", wiener_by_inverse_of_the_covariance, None),
+    ("wiener_filter", wiener_of_correlations, "correlation"),
+    ("wiener_filter", wiener_twice, "filtered_twice"),
+    ("wiener_filter", wiener_elementwise, "elementwise_division"),
+    ("psnr", psnr_of_the_worst, "largest_error"),
+    ("psnr", psnr_of_bytes, "peak_255"),
+    ("inpaint_gaussian", inpaint_the_first, "first_example_only"),
+    ("inpaint_gaussian", inpaint_by_the_row, "mean_of_what_is_seen"),
+    ("inpaint_gaussian", inpaint_by_precision_block, "precision_not_inverted"),
+    ("smoothed_score", score_of_one_gaussian, "one_gaussian_for_all"),
+)
+ROWS = (
+    ("wiener_filter", wiener_by_inverse_of_the_covariance, (True, True, True, False)),
+    ("psnr", psnr_without_default, (True, False, True, True)),
+    ("smoothed_score", score_by_plain_exponentials, (True, True, True, True, False)),
+    ("smoothed_score", score_with_epsilon, (True, True, True, True, False)),
+)
+SAYS = (
+    (
+        "wiener_filter",
+        wiener_by_inverse_of_the_covariance,
+        "only Σ + σ²I has an inverse",
+    ),
+    ("wiener_filter", wiener_in_float64, "to have the same dtype"),
+    ("psnr", psnr_without_default, "missing 1 required positional argument: 'peak'"),
+    ("psnr", psnr_of_pictures_only, "out of range"),
+    ("psnr", psnr_capped, "is something added to it"),
+    ("inpaint_gaussian", inpaint_with_ridge, "a ridge stands on"),
+    ("inpaint_gaussian", inpaint_by_a_draw, "no random draw"),
+    ("smoothed_score", score_by_plain_exponentials, "Use softmax"),
+    ("smoothed_score", score_with_epsilon, "is something added to the weights"),
+    ("smoothed_score", score_squeezed, "without its axes of length 1"),
 )
