@@ -179,8 +179,7 @@ def distance_from_the_nearest_by_loops(x, reference, labels):
 
 def share_of_the_sum(x, reference, labels):
     nearest, ratio = nearest_by_class(x, reference, labels)
-    other = nearest / ratio
-    return nearest, nearest / (nearest + other)
+    return nearest, ratio / (1 + ratio)
 
 
 def wilson_with_95_inside(k, n, c):
@@ -206,9 +205,9 @@ def agresti_with_four(k, n, c):
 
 NAMED = [
     ("whiten", standardised_dividing_by_n, "standardised"),
-    ("whiten", inverse_covariance_dividing_by_n, "divided_by_variance"),
+    ("whiten", inverse_covariance_dividing_by_n, "divided_by_variance_by_n"),
     ("whiten", scatter_by_cholesky, "wrong_scale"),
-    ("whiten", eigenvectors_as_rows, "eigenvectors_as_rows"),
+    ("whiten", eigenvectors_as_rows, "eigenvectors_as_rows_by_n"),
     ("nearest_two", all_that_min_returns, "index"),
     ("nearest_two", other_classes_kept_by_a_product, "hidden_with_zero"),
     ("nearest_two", distance_from_the_nearest_by_loops, "from_the_nearest"),
@@ -229,7 +228,91 @@ def only_distance(x, reference, labels):
     return nearest, torch.zeros_like(nearest)
 
 
+def nearest_with_nan(x, reference, labels):
+    squares = (x**2).sum(1)[:, None] + (reference**2).sum(1) - 2 * x @ reference.T
+    table = squares.sqrt()  # rounding makes some squares negative
+    nearest, index = table.min(1)
+    same = labels[index][:, None] == labels
+    return nearest, nearest / table.masked_fill(same, math.inf).amin(1)
+
+
+def nearest_hidden_with_fifty(x, reference, labels):
+    table = torch.cdist(x, reference)
+    nearest, index = table.min(1)
+    other = torch.where(labels[index][:, None] == labels, 50.0, table)
+    return nearest, nearest / other.amin(1)
+
+
+def nearest_without_copies(x, reference, labels):
+    table = ((x[:, None] - reference) ** 2).sum(2).sqrt()
+    return nearest_by_mask_of(torch.where(table > 0, table, math.inf), labels)
+
+
+def nearest_by_mask_of(table, labels):
+    nearest, index = table.min(1)
+    other = table.masked_fill(labels[index][:, None] == labels, math.inf)
+    return nearest, nearest / other.amin(1)
+
+
+def nearest_to_the_mean_of_another_class(x, reference, labels):
+    table = torch.cdist(x, reference)
+    nearest, index = table.min(1)
+    other = torch.full_like(nearest, math.inf)
+    for one in labels.unique():
+        gap = (x - reference[labels == one].mean(0)).norm(dim=1)
+        other = torch.where(labels[index] == one, other, torch.minimum(other, gap))
+    return nearest, nearest / other
+
+
+def small_number_added(codes):
+    centred = codes - codes.mean(0)
+    values, vectors = torch.linalg.eigh(torch.cov(codes.T))
+    return centred @ vectors / (values + 0.01).sqrt()
+
+
+def singular_vectors_as_they_are(codes):
+    return torch.linalg.svd(codes - codes.mean(0), full_matrices=False).U
+
+
+def centred_and_one_scale(codes):
+    centred = codes - codes.mean(0)
+    return centred / centred.std()
+
+
+def wilson_with_c_for_its_square(k, n, c):
+    return wilson_by_formula(k, n, c**0.5)
+
+
+def wilson_centre_undivided(k, n, c):
+    low, high = wilson_by_formula(k, n, c)
+    middle = k / n + c**2 / (2 * n)
+    return middle - (high - low) / 2, middle + (high - low) / 2
+
+
+def wilson_in_per_mille(k, n, c):
+    low, high = wilson_by_formula(k, n, c)
+    return round(low, 3), round(high, 3)
+
+
+NAMED += [
+    ("whiten", singular_vectors_as_they_are, "wrong_scale"),
+    ("whiten", centred_and_one_scale, "one_scale_for_all"),
+    ("nearest_two", nearest_without_copies, "copies_skipped"),
+    ("nearest_two", nearest_to_the_mean_of_another_class, "mean_of_the_other_class"),
+    ("wilson_interval", wilson_centre_undivided, "centre_not_divided"),
+    ("wilson_interval", wilson_in_per_mille, "rounded_to_3"),
+    ("wilson_interval", wilson_with_c_for_its_square, None),
+]
 ROWS = [
     ("whiten", rows_in_another_order, (True, True, False)),
-    ("nearest_two", only_distance, (True, False, True)),
+    ("nearest_two", only_distance, (True, False, True, False)),
+    ("nearest_two", nearest_with_nan, (True, True, True, False)),
+    ("nearest_two", nearest_hidden_with_fifty, (True, True, True, False)),
+    ("nearest_two", nearest_without_copies, (True, True, True, False)),
+]
+SAYS = [
+    ("whiten", small_number_added, "with nothing added"),
+    ("whiten", singular_vectors_as_they_are, "times the identity"),
+    ("nearest_two", nearest_with_nan, "for exact copies of references"),
+    ("nearest_two", nearest_hidden_with_fifty, "a thousand times as large"),
 ]
