@@ -269,7 +269,132 @@ def one_exp_for_all(values):
     return values.exp().sum(0).log() - math.log(len(values))
 
 
+def middle_man(p, q):
+    half = 0.5 * (p + q)
+    logs = [torch.special.xlogy(r, r) - torch.special.xlogy(r, half) for r in (p, q)]
+    return 0.5 * sum(logs).sum(1)
+
+
+def probabilities_as_logits(p, q):
+    return torch.nn.functional.kl_div(
+        q.log_softmax(1), p.softmax(1), reduction="none"
+    ).sum(1)
+
+
+def infinite_too_often(p, q):
+    finite = kl_by_where(p, q)
+    return torch.where((q > 0).all(1), finite, torch.full_like(finite, math.inf))
+
+
+def a_row_for_each_symbol(p, q):
+    return kl_by_where(p.T, q.T)
+
+
+def pair_with_bounds(mu_q, logvar_q, mu_p, logvar_p):
+    return pair_by_formula(mu_q, logvar_q.clamp(-10, 10), mu_p, logvar_p.clamp(-10, 10))
+
+
+def pair_of_squares(mu_q, logvar_q, mu_p, logvar_p):
+    inside = logvar_q.exp() + (mu_q.square() - mu_p.square())
+    return 0.5 * (logvar_p - logvar_q - 1 + inside / logvar_p.exp()).sum(1)
+
+
+def pair_without_means(mu_q, logvar_q, mu_p, logvar_p):
+    return pair_by_torch(0 * mu_q, logvar_q, 0 * mu_p, logvar_p)
+
+
+def pair_halved_in_part(mu_q, logvar_q, mu_p, logvar_p):
+    s_q, s_p = torch.exp(logvar_q / 2), torch.exp(logvar_p / 2)
+    inside = torch.log(s_p / s_q) + (s_q**2 + (mu_q - mu_p) ** 2) / s_p**2
+    return (inside - 1).sum(1)
+
+
+def jeffreys_of_gaussians(mu_q, logvar_q, mu_p, logvar_p):
+    q, p = (mu_q, logvar_q), (mu_p, logvar_p)
+    return (pair_by_torch(*q, *p) + pair_by_torch(*p, *q)) / 2
+
+
+def middle_of_the_draws(log_p, log_q):
+    ratio = log_p - log_q
+    return ratio.quantile(0.5), mc_by_tensors(log_p, log_q)[1]
+
+
+def half_a_square(log_p, log_q):
+    ratio = 0.5 * (log_q - log_p).square()
+    return ratio.mean(), ratio.std() / math.sqrt(len(ratio))
+
+
+def root_mean_square(log_p, log_q):
+    ratio = log_p - log_q
+    return ratio.mean(), ratio.norm() / len(ratio)
+
+
+def ten_thousand_draws(log_p, log_q):
+    ratio = log_p - log_q
+    return ratio.mean(), ratio.std() / 100
+
+
+def lme_around_the_mean(values):
+    centre = values.mean(0)
+    return centre + lme_by_hand(0 * values) + (values - centre).exp().mean(0).log()
+
+
+def lme_with_a_bound(values):
+    return values.clamp(min=-700, max=700).exp().mean(0).log()
+
+
+def lme_never_below(values):
+    return torch.log(torch.exp(values).mean(0) + 1e-12)
+
+
+def lme_of_a_share(values):
+    return torch.logsumexp(values / len(values), 0)
+
+
+def lme_of_what_is_finite(values):
+    return torch.stack(
+        [lme_by_hand(column[column > -math.inf, None])[0] for column in values.T]
+    )
+
+
+def sizes_of_a_softmax_of_shares(log_joint, log_q):
+    log_p, _ = importance_by_softmax(log_joint, log_q)
+    again = (log_joint - log_q).softmax(0).softmax(0)
+    return log_p, 1 / again.square().sum(0)
+
+
+def sizes_over_squares_alone(log_joint, log_q):
+    log_p, _ = importance_by_softmax(log_joint, log_q)
+    w = (log_joint - log_q - (log_joint - log_q).amax(0)).exp()
+    return log_p, len(w) ** 2 / (w * w).sum(0)
+
+
+def weights_below_one(log_joint, log_q):
+    return importance_by_softmax(torch.minimum(log_joint, log_q), log_q)
+
+
 NAMED = [
+    ("kl_discrete", middle_man, "jensen_shannon"),
+    ("kl_discrete", probabilities_as_logits, "read_as_logits"),
+    ("kl_discrete", infinite_too_often, "infinite_at_every_zero"),
+    ("kl_discrete", lambda p, q: kl_by_where(p, q).sum(), "summed_to_one_number"),
+    ("gaussian_kl_pair", pair_with_bounds, "clamped_10"),
+    ("gaussian_kl_pair", pair_of_squares, "squares_subtracted"),
+    ("gaussian_kl_pair", pair_without_means, "means_missing"),
+    ("gaussian_kl_pair", pair_halved_in_part, "half_on_logs_only"),
+    ("gaussian_kl_pair", jeffreys_of_gaussians, "both_ways"),
+    ("monte_carlo_kl", half_a_square, "half_square"),
+    ("monte_carlo_kl", ten_thousand_draws, "count_fixed_at_10000"),
+    ("monte_carlo_kl", root_mean_square, "second_moment"),
+    ("monte_carlo_kl", middle_of_the_draws, "median"),
+    ("log_mean_exp", lme_around_the_mean, "mean_taken_out"),
+    ("log_mean_exp", lme_with_a_bound, "clamped_700"),
+    ("log_mean_exp", lme_never_below, "epsilon_1e-12"),
+    ("log_mean_exp", lme_of_a_share, "values_divided"),
+    ("log_mean_exp", lme_of_what_is_finite, "zeros_left_out"),
+    ("importance_estimate", sizes_of_a_softmax_of_shares, "size_of_softmax_twice"),
+    ("importance_estimate", sizes_over_squares_alone, "size_with_count_on_top"),
+    ("importance_estimate", weights_below_one, "cut_off_at_one"),
     ("kl_discrete", forward_by_reading_the_docs_too_fast, "torch_in_reading_order"),
     ("kl_discrete", half_protected, "both_zero"),
     ("kl_discrete", jeffreys, "both_ways_in_one"),
@@ -301,14 +426,56 @@ def constant(exercise, value):
     return answer
 
 
+def squeezed_importance(log_joint, log_q):
+    return tuple(x.squeeze() for x in importance_by_softmax(log_joint, log_q))
+
+
+def kl_squeezed(p, q):
+    return kl_by_where(p, q).squeeze()
+
+
+def pair_by_numpy(*arguments):
+    mu_q, logvar_q, mu_p, logvar_p = (a.detach().numpy() for a in arguments)
+    square = np.exp(logvar_q) + (mu_q - mu_p) ** 2
+    terms = logvar_p - logvar_q + square / np.exp(logvar_p) - 1
+    return torch.from_numpy(0.5 * terms.sum(axis=1))
+
+
+def prior_detached(mu_q, logvar_q, mu_p, logvar_p):
+    return pair_by_formula(mu_q, logvar_q, mu_p.detach(), logvar_p.detach())
+
+
+def logs_detached(mu_q, logvar_q, mu_p, logvar_p):
+    gap = (logvar_p - logvar_q).sum(1) / 2
+    return pair_by_formula(mu_q, logvar_q, mu_p, logvar_p) - gap + gap.detach()
+
+
+CUT_OFF = [
+    (prior_detached, "no gradient reaches mu_p"),
+    (logs_detached, "the gradient in logvar_q"),
+]
+
 ROWS = [
     *[
         (exercise.name, constant(exercise, value), (False,) * len(exercise.criteria))
         for exercise in EXERCISES
         for value in (0.0, 1.0)
     ],
-    ("log_mean_exp", lambda v: v.exp().mean(0).log(), (True, False, False)),
+    ("log_mean_exp", lambda v: v.exp().mean(0).log(), (True,) + 3 * (False,)),
+    ("log_mean_exp", lambda v: lme_by_hand(v).squeeze(), (True, True, True, False)),
+    ("importance_estimate", squeezed_importance, (True, True, True, False)),
+    ("gaussian_kl_pair", pair_by_numpy, 4 * (True,) + (False,)),
+    *(("gaussian_kl_pair", f, 4 * (True,) + (False,)) for f, _ in CUT_OFF),
+    ("gaussian_kl_pair", pair_with_bounds, (True, True, True, False, True)),
+    ("kl_discrete", kl_squeezed, (True, True, True, True, False)),
 ]
+
+
+def pair_from_a_draw(mu_q, logvar_q, mu_p, logvar_p):
+    q = torch.distributions.Normal(mu_q, (logvar_q / 2).exp())
+    p = torch.distributions.Normal(mu_p, (logvar_p / 2).exp())
+    z = q.rsample()
+    return (q.log_prob(z) - p.log_prob(z)).sum(1)
 
 
 def hidden_by(size):
@@ -319,4 +486,11 @@ def hidden_by(size):
 SAYS = [
     ("kl_discrete", hidden_by(size), "where q = 0 and p > 0 the divergence is infinite")
     for size in (1e-7, 1e-5, 1e-15)
+]
+SAYS += [
+    *(("gaussian_kl_pair", answer, text) for answer, text in CUT_OFF),
+    ("gaussian_kl_pair", pair_by_numpy, "no gradient reaches mu_q"),
+    ("gaussian_kl_pair", pair_from_a_draw, "drawn at random"),
+    ("log_mean_exp", lambda v: lme_by_hand(v).squeeze(), "axes of length 1"),
+    ("importance_estimate", squeezed_importance, "axes of length 1"),
 ]
