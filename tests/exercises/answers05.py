@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import distributions
 
+from course_utils.exercises import lesson05
 from course_utils.exercises.lesson05 import em_step
 from course_utils.oracles.linear_gaussian import LinearGaussian, maximum_likelihood
 
@@ -59,14 +60,6 @@ def kl_by_matrices(mu, logvar):
     zero = torch.zeros(mu.shape[1], dtype=mu.dtype)
     eye = torch.eye(mu.shape[1], dtype=mu.dtype)
     return distributions.kl_divergence(q, distributions.MultivariateNormal(zero, eye))
-
-
-def kl_by_loops(mu, logvar):
-    result = []
-    for m, v in zip(mu.tolist(), logvar.tolist(), strict=True):
-        parts = [a * a + math.exp(c) - c - 1 for a, c in zip(m, v, strict=True)]
-        result.append(0.5 * sum(parts))
-    return torch.tensor(result, dtype=mu.dtype)
 
 
 def kl_by_entropy(mu, logvar):
@@ -150,7 +143,6 @@ RIGHT = {
         kl_by_formula,
         kl_by_torch,
         kl_by_matrices,
-        kl_by_loops,
         kl_by_entropy,
     ),
     "elbo_terms": (
@@ -231,7 +223,139 @@ def one_sample(x, W, b, sigma, mu, logvar):
     return -decoded.log_prob(x).sum(1), kl_by_torch(mu, logvar)
 
 
+def kl_by_loops(mu, logvar):
+    result = []
+    for m, v in zip(mu.tolist(), logvar.tolist(), strict=True):
+        parts = [a * a + math.exp(c) - c - 1 for a, c in zip(m, v, strict=True)]
+        result.append(0.5 * sum(parts))
+    return torch.tensor(result, dtype=mu.dtype)
+
+
+def kl_of_some(cut):
+    """Build a KL whose gradient in one argument is cut off."""
+    return lambda mu, logvar: kl_by_formula(
+        mu.detach() if cut == "mu" else mu,
+        logvar.detach() if cut == "logvar" else logvar,
+    )
+
+
+def kl_with_bounds(mu, logvar):
+    return kl_by_torch(mu, torch.clamp(logvar, -10, 10))
+
+
+def kl_with_free_bits(mu, logvar):
+    per_latent = (mu.square() + logvar.exp() - logvar - 1) / 2
+    return torch.maximum(per_latent, torch.full_like(per_latent, 0.25)).sum(1)
+
+
+def kl_with_one_floor(mu, logvar):
+    return kl_by_formula(mu, logvar).clamp(min=0.3)
+
+
+def kl_squeezed(mu, logvar):
+    return kl_by_formula(mu, logvar).squeeze()
+
+
+def kl_from_a_draw(mu, logvar):
+    q = distributions.Normal(mu, (logvar / 2).exp())
+    z = q.rsample()
+    return (q.log_prob(z) + z**2 / 2 + 0.5 * math.log(2 * math.pi)).sum(1)
+
+
+def kl_of_a_loss_function(mu, logvar):
+    return -0.5 * torch.mean(1 + logvar - mu.pow(2) - logvar.exp())
+
+
+def kl_with_half_in_the_wrong_place(mu, logvar):
+    return mu.square().sum(1) + 0.5 * (logvar.exp() - logvar - 1).sum(1)
+
+
+def posterior_of_the_batch(x, W, b, sigma):
+    precision = torch.eye(W.shape[1], dtype=W.dtype) + len(x) * W.T @ W / sigma**2
+    cov = precision.inverse()
+    return (x - b) @ W @ cov / sigma**2, cov
+
+
+def posterior_of_each_latent(x, W, b, sigma):
+    variance = 1 / (1 + (W**2).sum(0) / sigma**2)
+    return (x - b) @ W * variance / sigma**2, variance.diag_embed()
+
+
+def posterior_with_noise_in_both(x, W, b, sigma):
+    K = W.shape[1]
+    cov = torch.linalg.inv(sigma**2 * torch.eye(K) + W.T @ W / sigma**2)
+    return (x - b) @ W @ cov / sigma**2, cov
+
+
+def posterior_squeezed(x, W, b, sigma):
+    mean, cov = posterior_by_bishop(x, W, b, sigma)
+    return mean.squeeze(), cov
+
+
+def terms_partly_detached(x, W, b, sigma, mu, logvar):
+    distortion, _ = terms_by_formula(x, W, b, sigma, mu.detach(), logvar.detach())
+    return distortion, kl_by_torch(mu, logvar)
+
+
+def terms_with_decoder_detached(x, W, b, sigma, mu, logvar):
+    return terms_by_formula(x, W.detach(), b, sigma, mu, logvar)
+
+
+def terms_with_prior_spread(x, W, b, sigma, mu, logvar):
+    return terms_by_formula(x, W, b, sigma, mu, 0 * logvar)[0], kl_by_torch(mu, logvar)
+
+
+def terms_with_average_spread(x, W, b, sigma, mu, logvar):
+    average = logvar.exp().mean(0).log().expand_as(logvar)
+    distortion, _ = terms_by_formula(x, W, b, sigma, mu, average)
+    return distortion, kl_by_torch(mu, logvar)
+
+
+def terms_squeezed(x, W, b, sigma, mu, logvar):
+    return [t.squeeze() for t in terms_by_formula(x, W, b, sigma, mu, logvar)]
+
+
+def em_twice(x, W, b, sigma):
+    W, sigma = em_by_moments(x, W, b, sigma)
+    return em_by_moments(x, W, b, float(sigma))
+
+
+def em_from_least_squares(x, W, b, sigma):
+    mean = torch.linalg.lstsq(W, (x - b).T).solution.T
+    second = sigma**2 * torch.linalg.inv(W.T @ W) + mean.T @ mean / len(x)
+    A = (x - b).T @ mean / len(x)
+    new_W = A @ second.inverse()
+    square = ((x - b) ** 2).sum() / len(x) - (A * new_W).sum()
+    return new_W, (square / x.shape[1]).sqrt()
+
+
+def em_over_examples(x, W, b, sigma):
+    new_W, new_sigma = em_by_moments(x, W, b, sigma)
+    return new_W, new_sigma * math.sqrt(x.shape[1] / len(x))
+
+
+def em_forgets_the_offset_once(x, W, b, sigma):
+    mean, cov = posterior_by_joint(x, W, b, sigma)
+    second = cov + mean.T @ mean / len(x)
+    new_W = x.T @ mean / len(x) @ second.inverse()
+    error = ((x - b - mean @ new_W.T) ** 2).sum(1).mean()
+    return new_W, ((error + torch.trace(new_W @ cov @ new_W.T)) / x.shape[1]).sqrt()
+
+
 NAMED = (
+    ("gaussian_posterior", posterior_of_the_batch, "whole_batch"),
+    ("gaussian_posterior", posterior_of_each_latent, "columns_apart"),
+    ("gaussian_posterior", posterior_with_noise_in_both, "prior_times_noise"),
+    ("gaussian_kl", kl_with_bounds, "clamped_10"),
+    ("gaussian_kl", kl_with_free_bits, "floor_of_0.25"),
+    ("gaussian_kl", kl_of_a_loss_function, "averaged_over_everything"),
+    ("gaussian_kl", kl_with_half_in_the_wrong_place, "half_not_on_mean"),
+    ("elbo_terms", terms_with_prior_spread, "trace_of_prior"),
+    ("elbo_terms", terms_with_average_spread, "trace_of_average"),
+    ("em_step", em_twice, "two_steps"),
+    ("em_step", em_from_least_squares, "e_step_without_prior"),
+    ("em_step", em_over_examples, "divided_by_count"),
+    ("em_step", em_forgets_the_offset_once, "offset_in_e_step_only"),
     ("gaussian_posterior", posterior_after_bishop_in_haste, "noise_lost"),
     ("gaussian_kl", kl_with_log_sigma, "log_halved"),
     ("gaussian_kl", kl_with_a_scalar_for_all, "summed_over_batch"),
@@ -246,7 +370,23 @@ NAMED = (
     ("em_step", em_as_two_regressions, "means_only"),
 )
 
-SAYS = (("elbo_terms", one_sample, "drawn at random"),)
+EXERCISES = {exercise.name: exercise for exercise in lesson05.EXERCISES}
+CUT_OFF = (
+    ("gaussian_kl", kl_of_some("mu"), "no gradient reaches mu"),
+    ("gaussian_kl", kl_of_some("logvar"), "no gradient reaches logvar"),
+    ("gaussian_kl", kl_by_loops, "no gradient reaches mu"),
+    ("elbo_terms", terms_partly_detached, "the gradient in mu"),
+    ("elbo_terms", terms_with_decoder_detached, "no gradient reaches W"),
+)
+SAYS = (
+    *CUT_OFF,
+    ("gaussian_kl", kl_with_one_floor, "a floor under the KL"),
+    ("gaussian_kl", kl_from_a_draw, "drawn at random"),
+    ("gaussian_kl", kl_squeezed, "axes of length 1"),
+    ("gaussian_posterior", posterior_squeezed, "axes of length 1"),
+    ("elbo_terms", terms_squeezed, "axes of length 1"),
+    ("elbo_terms", one_sample, "drawn at random"),
+)
 
 
 def no_posterior(x, W, b, sigma):
@@ -271,11 +411,18 @@ def only_distortion(x, W, b, sigma, mu, logvar):
 
 
 ROWS = (
-    ("gaussian_posterior", no_posterior, (False, False, False, False)),
-    ("gaussian_kl", no_kl, (False, False, False)),
-    ("elbo_terms", no_terms, (False, False, False, False)),
-    ("em_step", no_step, (False, False, False)),
-    ("elbo_terms", only_distortion, (True, False, False, True)),
+    ("gaussian_posterior", no_posterior, 4 * (False,)),
+    ("gaussian_kl", no_kl, 5 * (False,)),
+    ("elbo_terms", no_terms, 6 * (False,)),
+    ("em_step", no_step, 3 * (False,)),
+    ("elbo_terms", only_distortion, (True, False, False, True, False, False)),
+    ("gaussian_kl", kl_with_bounds, (True, True, True, False, True)),
+    ("gaussian_kl", kl_squeezed, (True, True, True, False, False)),
+    ("gaussian_posterior", posterior_squeezed, (True, True, False, False)),
+    *(
+        (name, answer, (len(EXERCISES[name].criteria) - 1) * (True,) + (False,))
+        for name, answer, _ in CUT_OFF
+    ),
 )
 
 
