@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, logsumexp
@@ -10,10 +11,25 @@ from torch import Tensor, logsumexp
 from course_utils.grading.criteria import agrees, between, normal, rows_stand_alone
 from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
-from course_utils.grading.trial import Refused, Trial
+from course_utils.grading.trial import LearnerError, Refused, Trial
 from course_utils.objectives import gaussian_kl, iwae_bound, log_mean_exp
 
 WORDS = words_beside(__file__)
+Edges = Callable[[torch.Generator], dict[str, Arguments]]  # by what is special
+
+
+def _at_the_edges(edges: Edges, text: str) -> Criterion:
+    """Each of the edges agrees; a message begins with what is special about it."""
+
+    def test(trial: Trial) -> None:
+        for special, arguments in edges(trial.generator).items():
+            try:
+                got = trial.call(*arguments)
+            except (Refused, LearnerError) as problem:
+                raise Refused(f"{special}: {problem}") from None
+            trial.expect_close(got, trial.reference(*arguments), special)
+
+    return Criterion(text, 1.0, test)
 
 
 # --- iwae_bound ---------------------------------------------------------------------
@@ -87,23 +103,46 @@ def _posteriors(generator: torch.Generator) -> list[Arguments]:
     ]
 
 
+def _hard_posteriors(generator: torch.Generator) -> dict[str, Arguments]:
+    (mu, logvar), _ = _posteriors(generator)
+    return {
+        "a batch of one example": (mu[:1], logvar[:1]),
+        "a model with one unit": (mu[:, :1], logvar[:, :1]),
+        "logvar about -35 (take it as it is, with no clamp)": (mu, logvar - 35),
+        "logvar about 21 (take it as it is, with no clamp)": (mu, logvar + 21),
+    }
+
+
+def _each_unit(trial: Trial) -> None:
+    for arguments in trial.inputs():
+        trial.expect_close(
+            trial.call(*arguments),
+            trial.reference(*arguments),
+            "the KL of each unit, in its place, averaged over the examples",
+        )
+
+
 def _zero_at_the_prior(trial: Trial) -> None:
     for mu, logvar in trial.inputs():
         mu[:, 1], logvar[:, 1] = 0, 0  # a collapsed unit
         units = trial.call(mu, logvar)
-        if abs(float(units[1])) > 1e-9:
+        if abs(float(units[1])) > 1e-6:
             raise Refused(
                 f"a unit with mu = 0 and logvar = 0 has {float(units[1]):.3g} nat, "
                 "expected 0: its q is the prior."
             )
-        if float(units.min()) < -1e-9 or float(units[0]) < 1e-9:
+        if float(units.min()) < -1e-6 or float(units[0]) < 1e-6:
             raise Refused("a unit whose q is not the prior must have a KL above 0.")
 
 
 def _adds_up_to_the_rate(trial: Trial) -> None:
     for mu, logvar in trial.inputs():
         total = trial.call(mu, logvar).sum()
-        trial.expect_close(total, gaussian_kl(mu, logvar).mean(), "summed over units")
+        trial.expect_close(
+            total,
+            gaussian_kl(mu, logvar).mean(),
+            "your units, summed, must be the rate, the mean over examples",
+        )
 
 
 KL_PER_UNIT = declare(
@@ -111,16 +150,20 @@ KL_PER_UNIT = declare(
     kl_per_unit,
     _posteriors,
     criteria=(
-        agrees("the KL of each unit, averaged over the batch", 3.0),
+        Criterion("the KL of each unit, averaged over the batch", 2.0, _each_unit),
         Criterion(
             "0 for a unit that equals the prior, else above", 1.0, _zero_at_the_prior
         ),
         Criterion("the units add up to the rate", 1.0, _adds_up_to_the_rate),
+        _at_the_edges(_hard_posteriors, "for one example, one unit and any variance"),
     ),
     steps={
         "square": lambda mu: mu**2,
         "variance": lambda logvar: logvar.exp(),
-        "terms": lambda square, variance, logvar: (square + variance - logvar - 1) / 2,
+        "log_variance": lambda logvar: logvar,
+        "terms": lambda square, variance, log_variance: (
+            (square + variance - log_variance - 1) / 2
+        ),
         "answer": lambda terms: terms.mean(0),
     },
     mistakes={
@@ -137,7 +180,19 @@ KL_PER_UNIT = declare(
         "aggregate": lambda mu, variance: kl_per_unit(
             mu.mean(0)[None], (variance.mean(0) + mu.var(0, correction=0)).log()[None]
         ),
+        "variances_averaged_first": lambda mu, variance: kl_per_unit(
+            mu.mean(0)[None], variance.mean(0).log()[None]
+        ),
+        "means_averaged_first": instead(
+            square=lambda mu: (mu.mean(0) ** 2).expand_as(mu)
+        ),
         "spread_of_means": lambda mu: mu.var(0),
+        "spread_of_means_by_n": lambda mu: mu.var(0, correction=0),
+        "middle_of_batch": lambda terms: terms.median(0).values,
+        "largest_of_batch": lambda terms: terms.amax(0),
+        "first_of_batch": lambda terms: terms[0],
+        "in_falling_order": lambda answer: answer.sort(descending=True).values,
+        "in_rising_order": lambda answer: answer.sort().values,
         "other_direction": lambda square, variance, logvar: (
             (logvar + (1 + square) / variance - 1).mean(0) / 2
         ),
@@ -145,7 +200,17 @@ KL_PER_UNIT = declare(
         "mean_over_units": lambda terms: terms.mean(1),
         "squared_logvar": instead(variance=lambda logvar: logvar**2),
         "sigma_for_variance": instead(variance=lambda variance: variance.sqrt()),
+        "variance_squared": instead(variance=lambda variance: variance**2),
+        "no_exp": instead(variance=lambda logvar: logvar),
+        "mu_not_squared": instead(square=lambda mu: mu),
+        "mu_left_out": instead(square=lambda: 0),
+        "logvar_left_out": instead(log_variance=lambda: 0),
+        "logvar_added": instead(log_variance=lambda logvar: -logvar),
+        "logvar_halved": instead(log_variance=lambda logvar: logvar / 2),
+        "logvar_doubled": instead(log_variance=lambda logvar: 2 * logvar),
+        "precision": instead(logvar=lambda logvar: -logvar),
         "one_missing": lambda answer: answer + 0.5,
+        "one_added": lambda answer: answer + 1,
     },
 )
 
@@ -169,6 +234,32 @@ def _spectra(generator: torch.Generator) -> list[Arguments]:
         more = low * torch.exp(2.5 * normal(generator, units - 3).abs() - 1)
         drawn.append((torch.cat([fixed, more]).sort(descending=True)[0], beta, sigma2))
     return drawn
+
+
+def _hard_spectra(generator: torch.Generator) -> dict[str, Arguments]:
+    (values, _, sigma2), _ = _spectra(generator)
+    none = torch.zeros_like(values[:2])
+    return {
+        "directions without any variance (λ = 0, whose logarithm is −∞)": (
+            *(torch.cat([values, none]), 0.5, sigma2),
+        ),
+        "β = 0.0001, where all are active": (values, 1e-4, sigma2),
+        "β = 10000, where all are idle": (values, 1e4, sigma2),
+        "one direction": (values[:1], 0.5, sigma2),
+    }
+
+
+def _each_direction(trial: Trial) -> None:
+    for values, beta, sigma2 in trial.inputs():
+        got = trial.call(values, beta, sigma2)
+        want = trial.reference(values, beta, sigma2)
+        place = int((got - want).abs().argmax())
+        trial.expect_close(
+            got,
+            want,
+            f"λ = {float(values[place]):.3f}, β = {beta:.3f}, σ² = {sigma2:.3f}; the "
+            "rate",
+        )
 
 
 def _idle_below(trial: Trial) -> None:
@@ -196,9 +287,10 @@ LINEAR_VAE_RATES = declare(
     linear_vae_rates,
     _spectra,
     criteria=(
-        agrees("½ log of what the derivation says", 3.0),
+        Criterion("½ log of what the derivation says", 2.0, _each_direction),
         Criterion("0 exactly where the direction is idle", 1.0, _idle_below),
         Criterion("only the product βσ² matters", 1.0, _product_decides),
+        _at_the_edges(_hard_spectra, "for λ = 0, and for any β"),
     ),
     steps={
         "level": lambda beta, sigma2: beta * sigma2,
@@ -229,6 +321,35 @@ LINEAR_VAE_RATES = declare(
         "upside_down": lambda rates: (-rates).clamp(min=0),
         "verdicts": lambda active: active.double(),
         "variances": lambda ratio: (1 / ratio).clamp(max=1),
+        "sigma2_forgotten": instead(sigma2=lambda: 1.0),
+        "beta_plus_sigma2": instead(level=lambda beta, sigma2: beta + sigma2),
+        "by_sigma": instead(sigma2=lambda sigma2: math.sqrt(sigma2)),
+        "size_of_log": lambda rates: rates.abs(),
+        "clamped_above": lambda rates: rates.clamp(max=0),
+        "log_of_loading": instead(
+            rates=lambda eigenvalues, level: (
+                0.5 * ((eigenvalues - level) / level).clamp(min=1e-12).log()
+            )
+        ),
+        "noise_subtracted": lambda eigenvalues, sigma2, level: (
+            0.5 * ((eigenvalues - sigma2) / level).clamp(min=1).log()
+        ),
+        "saving": lambda answer, ratio: 0.5 * (ratio.clamp(min=1) - 1) - answer,
+        "loading_lengths": lambda eigenvalues, level: (
+            (eigenvalues - level).clamp(min=0).sqrt()
+        ),
+        "ratios": lambda active, ratio: torch.where(active, ratio, 0.0),
+        "shares_of_variance": instead(
+            eigenvalues=lambda eigenvalues: eigenvalues / eigenvalues.sum()
+        ),
+        "shares_of_largest": instead(
+            eigenvalues=lambda eigenvalues: eigenvalues / eigenvalues.max()
+        ),
+        "capped_at_one": lambda answer: answer.clamp(max=1),
+        "times_beta_at_sigma2": lambda eigenvalues, beta, sigma2: (
+            0.5 * beta * (eigenvalues / sigma2).clamp(min=1).log()
+        ),
+        "active_alone": lambda active, rates: rates[active],
     },
 )
 
@@ -242,11 +363,14 @@ def free_bits(kl: Tensor, floor: float) -> Tensor:
 
 
 def _kls(generator: torch.Generator) -> list[Arguments]:
-    """KLs in units of the floor: some units above it; one busy, the rest idle; none."""
+    """KLs in units of the floor: some units above it; one busy, the rest idle; none.
+
+    In the second the totals of the examples lie on both sides of K floors.
+    """
     drawn: list[Arguments] = []
     for count, sizes in (
         (7, (3.5, 2.0, 0.6)),
-        (11, (2.5, 0.3, 0.4, 0.5, 0.2)),
+        (11, (4.5, 0.3, 0.4, 0.5, 0.2)),
         (9, (0.05, 0.1, 0.1, 0.4)),
     ):
         floor = between(generator, 0.2, 0.5)
@@ -257,6 +381,30 @@ def _kls(generator: torch.Generator) -> list[Arguments]:
     return drawn
 
 
+def _hard_kls(generator: torch.Generator) -> dict[str, Arguments]:
+    (kl, floor), *_ = _kls(generator)
+    collapsed = kl.clone()
+    collapsed[:, 1] = 0
+    return {
+        "a batch of one example": (kl[:1], floor),
+        "a model with one unit": (kl[:, :1], floor),
+        "a unit that has collapsed": (collapsed, floor),
+        "a floor of 0": (kl, 0.0),
+        "a floor above all units": (kl, 40.0),
+    }
+
+
+def _worked(trial: Trial) -> None:
+    for kl, floor in trial.inputs():
+        means = ", ".join(f"{mean:.3f}" for mean in kl.mean(0).tolist())
+        trial.expect_close(
+            trial.call(kl, floor),
+            trial.reference(kl, floor),
+            f"with units of {means} nats, averaged over the batch, and a floor of "
+            f"{floor:.3f}",
+        )
+
+
 def _slopes(trial: Trial) -> None:
     for kl, floor in trial.inputs():
         trial.call(kl, floor)
@@ -265,7 +413,9 @@ def _slopes(trial: Trial) -> None:
         want = (kl.mean(0) > floor).double().expand_as(kl) / len(kl)
         if getattr(answer, "requires_grad", False):
             (slope,) = torch.autograd.grad(answer, given, materialize_grads=True)
-            trial.expect_close(slope, want, "the slope in kl")
+            trial.expect_close(
+                slope, want, "the slope in kl, 0 for a unit below the floor, else 1/N"
+            )
         elif want.any():  # else all floors: a constant, and rightly so
             raise Refused(
                 "no gradient comes back from your result: stay in tensors, without "
@@ -284,10 +434,12 @@ FREE_BITS = declare(
     free_bits,
     _kls,
     criteria=(
-        agrees("the floor holds for each unit's batch mean", 3.0),
+        Criterion("the floor holds for each unit's batch mean", 2.0, _worked),
         Criterion("no slope below the floor, 1/N above", 1.0, _slopes),
         Criterion("with floor 0 it is the plain rate", 1.0, _no_floor),
+        _at_the_edges(_hard_kls, "for one example, one unit and any floor"),
     ),
+    gradients=(0,),
     steps={
         "K": lambda kl: kl.shape[1],
         "rate": lambda kl: kl.sum(1).mean(),
@@ -310,6 +462,29 @@ FREE_BITS = declare(
         "dropped": instead(floored=lambda units, floor: units * (units > floor)),
         "over_units": instead(units=lambda kl: kl.mean(1)),
         "ignored": lambda rate: rate,
+        "total_of_each_example_times_k": lambda kl, floor, K: (
+            kl.sum(1).clamp(min=floor * K).mean()
+        ),
+        "floor_by_n": instead(floor=lambda kl, floor: floor / len(kl)),
+        "floor_times_n": instead(floor=lambda kl, floor: floor * len(kl)),
+        "floor_0.1": instead(floor=lambda: 0.1),
+        "floor_0.3": instead(floor=lambda: 0.3),
+        "added_once": lambda rate, floor: rate + floor,
+        "subtracted": lambda rate, floor: rate - floor,
+        "distance": instead(floored=lambda units, floor: (units - floor).abs()),
+        "softened": instead(
+            floored=lambda units, floor: (
+                floor + torch.nn.functional.softplus(units - floor)
+            )
+        ),
+        "floors_of_active": instead(
+            floored=lambda units, floor: floor * (units > floor)
+        ),
+        "largest_unit": lambda floored: floored.max(),
+        "cut_off": lambda answer: answer.detach(),
+        "slope_everywhere": instead(
+            floored=lambda units, floor: units + (floor - units).clamp(min=0).detach()
+        ),
     },
 )
 

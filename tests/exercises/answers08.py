@@ -76,7 +76,7 @@ def rates_by_relu(eigenvalues, beta, sigma2):
 
 
 def rates_by_loops(eigenvalues, beta, sigma2):
-    rates = [max(0.0, math.log(v / beta / sigma2) / 2) for v in eigenvalues.tolist()]
+    rates = [math.log(max(1.0, v / beta / sigma2)) / 2 for v in eigenvalues.tolist()]
     return torch.tensor(rates, dtype=eigenvalues.dtype)
 
 
@@ -176,7 +176,57 @@ def rates_never_zero(eigenvalues, beta, sigma2):
     return rates_by_where(eigenvalues, beta, sigma2) + 1e-3
 
 
+def units_squeezed(mu, logvar):
+    return units_by_formula(mu, logvar).squeeze()
+
+
+def units_with_clamped_logvar(mu, logvar):
+    return units_by_formula(mu, logvar.clamp(-20, 20))
+
+
+def units_sorted(mu, logvar):
+    return units_by_formula(mu, logvar).sort(descending=True)[0]
+
+
+def units_of_mean_codes(mu, logvar):
+    return 0.5 * (mu.mean(0) ** 2 + logvar.exp().mean(0) - logvar.mean(0) - 1)
+
+
+def rates_by_a_mask(eigenvalues, beta, sigma2):
+    active = (eigenvalues > beta * sigma2).to(eigenvalues.dtype)
+    return active * 0.5 * torch.log(eigenvalues / (beta * sigma2))
+
+
+def rates_by_plain_loops(eigenvalues, beta, sigma2):
+    rates = [max(0.0, math.log(v / beta / sigma2) / 2) for v in eigenvalues.tolist()]
+    return torch.tensor(rates, dtype=eigenvalues.dtype)
+
+
+def rates_with_a_least_beta(eigenvalues, beta, sigma2):
+    return rates_by_relu(eigenvalues, max(beta, 0.1), sigma2)
+
+
+def floor_with_a_slope_below(kl, floor):
+    units = kl.mean(0)
+    missing = torch.relu(floor - units).detach()
+    return (units + missing).sum()
+
+
+def floor_squeezed(kl, floor):
+    return kl.squeeze().mean(0).clamp(min=floor).sum()
+
+
+def floor_after_the_sum(kl, floor):
+    N = kl.shape[0]
+    return torch.maximum(kl.sum(0), torch.full_like(kl[0], floor)).sum() / N
+
+
 NAMED = (
+    ("kl_per_unit", units_sorted, "in_falling_order"),
+    ("kl_per_unit", units_of_mean_codes, "means_averaged_first"),
+    ("free_bits", floor_with_a_slope_below, "slope_everywhere"),
+    ("free_bits", floor_as_a_number, "cut_off"),
+    ("free_bits", floor_after_the_sum, "floor_by_n"),
     ("iwae_bound", naive, "overflows"),
     ("iwae_bound", shifted_by_the_global_maximum, "one_maximum"),
     ("kl_per_unit", lambda mu, logvar: mu.var(0), "spread_of_means"),
@@ -187,7 +237,22 @@ NAMED = (
 
 ROWS = (
     ("iwae_bound", naive, (True, False, False)),
-    ("linear_vae_rates", rates_never_zero, (False, False, True)),
-    ("free_bits", floor_as_a_number, (True, False, True)),
-    ("free_bits", floor_cut_off, (True, False, True)),
+    ("linear_vae_rates", rates_never_zero, (False, False, True, False)),
+    ("linear_vae_rates", rates_by_a_mask, (True, True, True, False)),
+    ("linear_vae_rates", rates_with_a_least_beta, (True, True, True, False)),
+    ("kl_per_unit", units_squeezed, (True, True, True, False)),
+    ("kl_per_unit", units_with_clamped_logvar, (True, True, True, False)),
+    ("free_bits", floor_as_a_number, (True, False, True, True)),
+    ("free_bits", floor_cut_off, (True, False, True, True)),
+    ("free_bits", floor_with_a_slope_below, (True, False, True, True)),
+)
+
+SAYS = (
+    ("kl_per_unit", units_squeezed, "a model with one unit"),
+    ("linear_vae_rates", rates_by_a_mask, "whose logarithm is −∞"),
+    ("linear_vae_rates", rates_by_plain_loops, "whose logarithm is −∞"),
+    ("kl_per_unit", units_with_clamped_logvar, "with no clamp"),
+    ("linear_vae_rates", rates_with_a_least_beta, "β = 0.0001"),
+    ("linear_vae_rates", rates_never_zero, "λ ="),
+    ("free_bits", floor_squeezed, "a batch of one example"),
 )
