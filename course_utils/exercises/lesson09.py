@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from course_utils.grading.criteria import agrees, between, normal, uniform
+from course_utils.grading.criteria import between, normal, uniform
 from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
-from course_utils.grading.trial import Refused, Trial
+from course_utils.grading.trial import LearnerError, Refused, Trial
 from course_utils.oracles import rate_distortion
 
 WORDS = words_beside(__file__)
+Edges = Callable[[torch.Generator], dict[str, Arguments]]  # by what is special
+
+
+def _at_the_edges(edges: Edges, text: str) -> Criterion:
+    """Each of the edges agrees; a message begins with what is special about it."""
+
+    def test(trial: Trial) -> None:
+        for special, arguments in edges(trial.generator).items():
+            try:
+                got = trial.call(*arguments)
+            except (Refused, LearnerError) as problem:
+                raise Refused(f"{special}: {problem}") from None
+            trial.expect_close(got, trial.reference(*arguments), special)
+
+    return Criterion(text, 1.0, test)
 
 
 # --- dual_step ----------------------------------------------------------------------
@@ -39,8 +55,27 @@ def _steps(generator: torch.Generator) -> list[Arguments]:
     return drawn
 
 
-def _inside(generator: torch.Generator) -> list[Arguments]:
-    return _steps(generator)[:-1]
+def _edge_steps(generator: torch.Generator) -> list[Arguments]:
+    """β = 0 on both sides of δ, a high price, and steps that are large or none."""
+    beta, rate, delta, step = _steps(generator)[0]
+    return [
+        (0.0, rate, delta, step),
+        (0.0, delta - 1.0, delta, step),
+        (40.0, delta - 1.0, delta, step),
+        (beta, rate, delta, 20.0),
+        (beta, rate, delta, 0.0),
+        (2, 3, 1, 1),
+    ]
+
+
+def _worked_steps(trial: Trial) -> None:
+    for arguments in [*trial.inputs()[:-1], *_edge_steps(trial.generator)]:
+        names = zip(("β", "rate", "δ", "step"), arguments, strict=True)
+        trial.expect_close(
+            trial.call(*arguments),
+            trial.reference(*arguments),
+            "from " + ", ".join(f"{name} = {value:.3g}" for name, value in names),
+        )
 
 
 def _stops_at_zero(trial: Trial) -> None:
@@ -70,10 +105,11 @@ DUAL_STEP = declare(
     dual_step,
     _steps,
     criteria=(
-        agrees("moves by step times what the rate exceeds δ", 3.0, _inside),
+        Criterion("moves by step times what the rate exceeds δ", 3.0, _worked_steps),
         Criterion("never below 0", 1.0, _stops_at_zero),
         Criterion("rests where the rate is δ", 1.0, _rests_at_the_solution),
     ),
+    edges=lambda generator: _edge_steps(generator)[:4],
     steps={
         "excess": lambda rate, delta: rate - delta,
         "moved": lambda beta, step, excess: beta + step * excess,
@@ -100,6 +136,25 @@ DUAL_STEP = declare(
         "zero_below": lambda moved, excess: moved if excess > 0 else 0.0,
         "min_for_max": lambda moved: min(0.0, moved),
         "no_step": instead(step=lambda: 1.0),
+        "half_step": instead(step=lambda step: step / 2),
+        "divided_by_step": lambda beta, step, excess: max(0.0, beta + excess / step),
+        "brackets_missing": lambda beta, step, rate, delta: max(
+            0.0, beta + step * rate - delta
+        ),
+        "step_on_all": lambda beta, step, excess: max(0.0, step * (beta + excess)),
+        "squared_excess": instead(excess=lambda excess: excess**2),
+        "halved_square": instead(excess=lambda excess: excess**2 / 2),
+        "relative_to_rate": instead(excess=lambda excess, rate: excess / rate),
+        "ratio_for_difference": instead(excess=lambda rate, delta: rate / delta),
+        "log_ratio": instead(excess=lambda rate, delta: math.log(rate / delta)),
+        "at_most_one": lambda moved: min(1.0, max(0.0, moved)),
+        "clipped_step": instead(
+            moved=lambda beta, step, excess: beta + max(-1.0, min(1.0, step * excess))
+        ),
+        "small_floor": lambda moved: max(1e-3, moved),
+        "rounded": lambda moved: round(max(0.0, moved), 2),
+        "stays": lambda beta: beta,
+        "change_alone": lambda step, excess: step * excess,
     },
 )
 
@@ -129,6 +184,37 @@ def _points(generator: torch.Generator) -> list[Arguments]:
     return drawn
 
 
+def _hard_points(generator: torch.Generator) -> dict[str, Arguments]:
+    (down, up, _, beta, delta), *_ = _points(generator)
+    small = 0.003 * up - 0.002 * up.sign()
+    return {
+        "misses as small as 0.003 count too": (
+            *(0.003 * up + small, up, delta + 0.004, -0.003, delta),
+        ),
+        "with one parameter": (down[:1], up[:1], delta - 0.5, beta, delta),
+        "with β = 0": (down, up, delta - 0.5, 0.0, delta),
+        "with the rate at δ": (down, up, delta, beta, delta),
+        "with β = 5000": (down, up, delta - 0.5, 5000.0, delta),
+    }
+
+
+RESIDUALS = (
+    "stationarity, the largest size in slope_distortion + β · slope_rate",
+    "primal feasibility, how far the rate exceeds δ",
+    "dual feasibility, how far β falls short of 0",
+    "slackness, the size of β · (rate − δ)",
+)
+
+
+def _four_residuals(trial: Trial) -> None:
+    for arguments in trial.inputs():
+        *_, rate, beta, delta = arguments
+        where = f"(rate {rate:.3g}, β {beta:.3g}, δ {delta:.3g})"
+        got, want = trial.call(*arguments), trial.reference(*arguments)
+        for said, one, other in zip(RESIDUALS, got, want, strict=True):
+            trial.expect_close(one, other, f"{said} {where}")
+
+
 def _zero_at_a_solution(trial: Trial) -> None:
     slope = torch.tensor([1.5, -0.6, 2.1], dtype=torch.float64)
     got = trial.call(-2.0 * slope, slope, 1.5, 2.0, 1.5)
@@ -156,9 +242,10 @@ KKT = declare(
     kkt,
     _points,
     criteria=(
-        agrees("the four residuals", 3.0),
+        Criterion("the four residuals", 2.0, _four_residuals),
         Criterion("all 0 at a solution, binding or not", 1.0, _zero_at_a_solution),
         Criterion("none below 0", 1.0, _never_negative),
+        _at_the_edges(_hard_points, "small misses, β = 0, the rate at δ"),
     ),
     steps={
         "priced": lambda beta, slope_rate: beta * slope_rate,
@@ -204,6 +291,47 @@ KKT = declare(
         "slackness_without_delta": instead(
             slackness=lambda beta, rate: abs(beta * rate)
         ),
+        "stationarity_squared": instead(stationarity=lambda slope: (slope**2).sum()),
+        "stationarity_mean_square": instead(
+            stationarity=lambda slope: (slope**2).mean()
+        ),
+        "stationarity_root_mean_square": instead(
+            stationarity=lambda slope: (slope**2).mean().sqrt()
+        ),
+        "stationarity_least": instead(stationarity=lambda slope: slope.abs().min()),
+        "stationarity_mean": instead(stationarity=lambda slope: slope.mean().abs()),
+        "maxima_added": instead(
+            stationarity=lambda slope_distortion, beta, slope_rate: (
+                slope_distortion.abs().max() + beta * slope_rate.abs().max()
+            )
+        ),
+        "primal_squared": instead(primal=lambda excess: max(0.0, excess) ** 2),
+        "primal_relative": instead(
+            primal=lambda excess, delta: max(0.0, excess) / delta
+        ),
+        "dual_minus_beta": instead(dual=lambda beta: -beta),
+        "dual_signed": instead(dual=lambda beta: min(0.0, beta)),
+        "beta_clamped_first": instead(
+            priced=lambda beta, slope_rate: max(0.0, beta) * slope_rate,
+            product=lambda beta, excess: max(0.0, beta) * excess,
+        ),
+        "slackness_of_excess": instead(
+            slackness=lambda beta, primal: abs(beta * primal)
+        ),
+        "slackness_of_residuals": instead(slackness=lambda primal, dual: primal * dual),
+        "slackness_of_clamped": instead(
+            slackness=lambda beta, primal: max(0.0, beta) * primal
+        ),
+        "slackness_brackets": instead(
+            slackness=lambda beta, rate, delta: abs(beta * rate - delta)
+        ),
+        "slackness_minimum": instead(
+            slackness=lambda beta, excess: abs(min(beta, -excess))
+        ),
+        "slackness_flipped": instead(slackness=lambda product: -product),
+        "primal_and_dual_swapped": lambda stationarity, primal, dual, slackness: (
+            *(float(stationarity), dual, primal, slackness),
+        ),
     },
 )
 
@@ -230,12 +358,46 @@ def _worlds(generator: torch.Generator) -> list[Arguments]:
     return drawn
 
 
+def _hard_worlds(generator: torch.Generator) -> dict[str, Arguments]:
+    (variances, sigma2, delta), *_ = _worlds(generator)
+    copies = variances[:1].expand(4).clone()
+    many = 1e-7 * torch.linspace(9, 3, 60, dtype=torch.float64)
+    level = 4.1e-7
+    spent = 0.5 * float((many / level).clamp(min=1).log().sum())
+    return {
+        "with one latent": (variances[:1], sigma2, delta),
+        "with latents of the same variance": (copies, sigma2, delta),
+        "with a budget of 0.001 nats": (variances, sigma2, 0.001),
+        "with sixty latents of variances below 1e-6, whose product rounds to 0": (
+            *(many, 1e-7, spent),
+        ),
+        "where β is about 1e5": (1e5 * variances, sigma2, delta),
+        "where β is about 0.1": (variances, 10 * sigma2, delta),
+    }
+
+
+def _spends_delta(trial: Trial) -> None:
+    for variances, sigma2, delta in trial.inputs():
+        got = float(trial.call(variances, sigma2, delta))
+        want = trial.reference(variances, sigma2, delta)
+        ratio = variances / (max(got, 1e-300) * sigma2)
+        spent = 0.5 * float(ratio.clamp(min=1).log().sum())
+        trial.expect_close(
+            got,
+            want,
+            f"at your β = {got:.4g} the rates add up to {spent:.4g} nats, where δ = "
+            f"{delta:.4g}; β",
+        )
+
+
 def _everything_used(trial: Trial) -> None:
     variances, sigma2, _ = trial.inputs()[0]
     level = 0.5 * float(variances[-1])
     delta = 0.5 * float((variances / level).log().sum())
     trial.expect_close(
-        trial.call(variances, sigma2, delta), level / sigma2, "with all latents active"
+        trial.call(variances, sigma2, delta),
+        level / sigma2,
+        "with δ so large that all latents are active, β",
     )
 
 
@@ -263,14 +425,58 @@ def _used(variances: Tensor, delta: float) -> int:
     return len(variances)
 
 
+Level = Callable[[Tensor, float, int], float]
+
+
+def _upwards(level: Level) -> Callable[[Tensor, float], float]:
+    """Build a search from one active direction up, with a level of its own."""
+
+    def found(variances: Tensor, delta: float) -> float:
+        K = len(variances)
+        tried = ((j, level(variances, delta, j)) for j in range(1, K))
+        fits = (one for j, one in tried if one >= float(variances[j]))
+        return next(fits, level(variances, delta, K))
+
+    return found
+
+
+def _downwards(level: Level) -> Callable[[Tensor, float], float]:
+    """Build a search from all directions down, with a level of its own."""
+
+    def found(variances: Tensor, delta: float) -> float:
+        K = len(variances)
+        tried = ((j, level(variances, delta, j)) for j in range(K, 0, -1))
+        fits = (one for j, one in tried if one < float(variances[j - 1]))
+        return next(fits, level(variances, delta, 1))
+
+    return found
+
+
+def _arithmetic(variances: Tensor, delta: float, used: int) -> float:
+    return float(variances[:used].mean()) * math.exp(-2 * delta / used)
+
+
+def _one_more(variances: Tensor, delta: float, used: int) -> float:
+    return math.exp((float(variances[:used].log().sum()) - 2 * delta) / (used + 1))
+
+
+def _delta_undivided(variances: Tensor, delta: float, used: int) -> float:
+    return math.exp(float(variances[:used].log().mean()) - 2 * delta)
+
+
+def _product(variances: Tensor, delta: float, used: int) -> float:
+    return math.exp(float(variances[:used].log().sum()) - 2 * delta)
+
+
 BETA_FOR_RATE = declare(
     WORDS["beta_for_rate"],
     beta_for_rate,
     _worlds,
     criteria=(
-        agrees("β from δ, with some latents idle", 3.0),
+        Criterion("β from δ, with some latents idle", 2.0, _spends_delta),
         Criterion("and with every latent active", 1.0, _everything_used),
         Criterion("only the product βσ² matters", 1.0, _only_the_product_counts),
+        _at_the_edges(_hard_worlds, "one latent, many, equal ones, any size of β"),
     ),
     steps={
         "used": _used,
@@ -291,11 +497,41 @@ BETA_FOR_RATE = declare(
         ),
         "log_returned": lambda answer: math.log(answer),
         "sign_of_delta": instead(delta=lambda delta: -delta),
-        "arithmetic": instead(
-            level=lambda variances, delta, used: (
-                float(variances[:used].mean()) * math.exp(-2 * delta / used)
+        "arithmetic": instead(level=_arithmetic),
+        "arithmetic_upwards": instead(level=_upwards(_arithmetic)),
+        "arithmetic_downwards": instead(level=_downwards(_arithmetic)),
+        "one_more": instead(level=_one_more),
+        "one_more_upwards": instead(level=_upwards(_one_more)),
+        "one_more_downwards": instead(level=_downwards(_one_more)),
+        "delta_undivided": instead(level=_delta_undivided),
+        "delta_undivided_upwards": instead(level=_upwards(_delta_undivided)),
+        "delta_undivided_downwards": instead(level=_downwards(_delta_undivided)),
+        "product_upwards": instead(level=_upwards(_product)),
+        "product_downwards": instead(level=_downwards(_product)),
+        "one_too_few": instead(used=lambda used: max(1, used - 1)),
+        "half_twice": instead(delta=lambda delta: 2 * delta),
+        "lowest_level": instead(
+            level=lambda variances, delta: min(
+                _level(variances, delta, j) for j in range(1, len(variances) + 1)
             )
         ),
+        "last_active": instead(
+            level=lambda variances, used: float(variances[used - 1])
+        ),
+        "first_idle": instead(
+            level=lambda variances, used: float(variances[: used + 1][-1])
+        ),
+        "delta_each_latent": lambda variances, sigma2, delta: beta_for_rate(
+            variances, sigma2, delta * len(variances)
+        ),
+        "noise_subtracted": instead(
+            variances=lambda variances, sigma2: (variances - sigma2).clamp(min=1e-12)
+        ),
+        "divided_twice": lambda level, sigma2: level / sigma2**2,
+        "rate_at_one": lambda variances, sigma2: (
+            0.5 * float((variances / sigma2).clamp(min=1).log().sum())
+        ),
+        "bisection_reversed": lambda variances, sigma2: float(variances[0]) / sigma2,
         "base_two": instead(delta=lambda delta: delta * math.log(2)),
         "inverse": lambda answer: 1 / answer,
     },

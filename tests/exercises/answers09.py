@@ -98,4 +98,79 @@ def uses_as_many_latents_as_planned(variances, sigma2, delta):
     return int((variances > level).sum()) == {5: 2, 4: 3, 6: 1}[len(variances)]
 
 
+def step_clipped(beta, rate, delta, step):
+    change = min(1.0, max(-1.0, step * (rate - delta)))
+    return max(0.0, beta + change)
+
+
+def step_rounded(beta, rate, delta, step):
+    return float(f"{max(0.0, beta + step * (rate - delta)):.4f}")
+
+
+def residuals_that_forgive(slope_distortion, slope_rate, rate, beta, delta):
+    four = kkt_by_ifs(slope_distortion, slope_rate, rate, beta, delta)
+    return [0.0 if abs(one) < 0.005 else one for one in four]
+
+
+def residuals_of_products(slope_distortion, slope_rate, rate, beta, delta):
+    stationarity, primal, dual, _ = kkt_by_ifs(
+        slope_distortion, slope_rate, rate, beta, delta
+    )
+    return stationarity, primal, dual, abs(beta) * max(rate - delta, 0.0)
+
+
+def residuals_with_minus_beta(slope_distortion, slope_rate, rate, beta, delta):
+    stationarity, primal, _, slackness = kkt_by_ifs(
+        slope_distortion, slope_rate, rate, beta, delta
+    )
+    return stationarity, primal, -beta, slackness
+
+
+def beta_by_a_float32_product(variances, sigma2, delta):
+    for j in range(len(variances), 0, -1):
+        product = variances[:j].float().prod() * math.exp(-2 * delta)
+        level = product ** (1 / j)
+        if level < variances[j - 1]:
+            return float(level / sigma2)
+    return 0.0
+
+
+def beta_on_a_short_interval(variances, sigma2, delta):
+    low, high = 1e-9, 1000.0
+    for _ in range(200):
+        beta = (low + high) / 2
+        rate = 0.5 * (variances / (beta * sigma2)).clamp(min=1).log().sum()
+        low, high = (beta, high) if rate > delta else (low, beta)
+    return beta
+
+
+def beta_by_arithmetic_means(variances, sigma2, delta):
+    for j in range(len(variances), 0, -1):
+        level = variances[:j].mean().item() * math.exp(-2 * delta / j)
+        if level < variances[j - 1]:
+            break
+    return level / sigma2
+
+
+NAMED = (
+    ("dual_step", step_clipped, "clipped_step"),
+    ("kkt", residuals_of_products, "slackness_of_excess"),
+    ("kkt", residuals_with_minus_beta, "dual_minus_beta"),
+)
+
+ROWS = (
+    ("kkt", residuals_that_forgive, (True, True, True, False)),
+    ("beta_for_rate", beta_by_a_float32_product, (True, True, True, False)),
+    ("beta_for_rate", beta_on_a_short_interval, (True, True, True, False)),
+)
+
+SAYS = (
+    ("dual_step", step_rounded, "from β ="),
+    ("beta_for_rate", beta_by_arithmetic_means, "You averaged the variances"),
+    ("kkt", residuals_that_forgive, "misses as small as 0.003"),
+    ("kkt", residuals_of_products, "slackness, the size of β"),
+    ("beta_for_rate", beta_by_a_float32_product, "whose product rounds to 0"),
+    ("beta_for_rate", beta_on_a_short_interval, "where β is about 1e5"),
+)
+
 INPUTS = (("beta_for_rate", uses_as_many_latents_as_planned),)
