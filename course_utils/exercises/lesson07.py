@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from course_utils import objectives, plots
 from course_utils.grading.criteria import (
     agrees,
     between,
+    gradients,
     normal,
     output,
     rows_stand_alone,
@@ -20,12 +22,13 @@ from course_utils.grading.criteria import (
 )
 from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
-from course_utils.grading.trial import Refused, Trial
+from course_utils.grading.trial import LearnerError, Refused, Trial
 from course_utils.grading.values import as_float
 
 Pair = tuple[Tensor, Tensor]
 LOG_2PI = math.log(2 * math.pi)
 WORDS = words_beside(__file__)
+Edges = Callable[[torch.Generator], dict[str, Arguments]]  # by what is special
 
 
 def _own_row(dims: tuple[int, ...]) -> Criterion:
@@ -43,6 +46,20 @@ def _own_row(dims: tuple[int, ...]) -> Criterion:
     return Criterion(alone.text, alone.points, test)
 
 
+def _at_the_edges(edges: Edges, text: str) -> Criterion:
+    """Each of the edges agrees; a message begins with what is special about it."""
+
+    def test(trial: Trial) -> None:
+        for special, arguments in edges(trial.generator).items():
+            try:
+                got = trial.call(*arguments)
+            except (Refused, LearnerError) as problem:
+                raise Refused(f"{special}: {problem}") from None
+            trial.expect_close(got, trial.reference(*arguments), special)
+
+    return Criterion(text, 1.0, test)
+
+
 # --- negative_elbo ------------------------------------------------------------------
 
 
@@ -58,10 +75,30 @@ def _passes(generator: torch.Generator) -> list[Arguments]:
     return drawn
 
 
+def _hard_passes(generator: torch.Generator) -> dict[str, Arguments]:
+    (x, logits, mu, logvar), _ = _passes(generator)
+    steep = torch.tensor([-800.0, -60.0, 60.0, 800.0], dtype=torch.float64)
+    places = torch.randint(4, logits.shape, generator=generator)
+    return {
+        "logits of ±60 and ±800, where a sigmoid rounds to 0 or 1 and an exponential "
+        "overflows (work on the logits themselves)": (x, steep[places], mu, logvar),
+        "logvar about -35 (take it as it is, with no clamp)": (
+            *(x, logits, mu, logvar - 35),
+        ),
+        "logvar about 21 (take it as it is, with no clamp)": (
+            *(x, logits, mu, logvar + 21),
+        ),
+    }
+
+
 def negative_elbo(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
     """Distortion and rate of a batch at one drawn z an example, (N,) each, in nats."""
     distortion = -objectives.bernoulli_log_prob(x, logits)
     return distortion, objectives.gaussian_kl(mu, logvar)
+
+
+def _cut(value: Tensor) -> Tensor:
+    return value.detach()
 
 
 NEGATIVE_ELBO = declare(
@@ -69,16 +106,24 @@ NEGATIVE_ELBO = declare(
     negative_elbo,
     _passes,
     criteria=(
-        output(0, "distortion", 2.0),
-        output(1, "rate", 2.0),
+        output(0, "distortion", what="the distortion, the cross-entropy"),
+        output(1, "rate", what="the rate, the KL to the prior"),
+        _at_the_edges(_hard_passes, "exact at extreme logits and variances"),
+        gradients("both terms can be trained through"),
         _own_row((0, 0, 0, 0)),
     ),
+    gradients=(1, 2, 3),
     steps={
         "entropies": lambda x, logits: functional.binary_cross_entropy_with_logits(
             logits, x, reduction="none"
         ),
+        "shares": lambda logits: logits.sigmoid(),
         "variance": lambda logvar: logvar.exp(),
-        "kls": lambda mu, logvar, variance: 0.5 * (mu**2 + variance - logvar - 1),
+        "square": lambda mu: mu**2,
+        "log_variance": lambda logvar: logvar,
+        "kls": lambda square, variance, log_variance: (
+            0.5 * (square + variance - log_variance - 1)
+        ),
         "distortion": lambda entropies: entropies.sum(1),
         "rate": lambda kls: kls.sum(1),
         "answer": lambda distortion, rate: (distortion, rate),
@@ -90,20 +135,49 @@ NEGATIVE_ELBO = declare(
         "log_likelihood": instead(distortion=lambda distortion: -distortion),
         "negative_kl": instead(rate=lambda rate: -rate),
         "sigmoid_twice": instead(logits=lambda logits: logits.sigmoid()),
-        "squared_error": instead(
-            entropies=lambda x, logits: (x - logits.sigmoid()) ** 2
+        "logits_as_probabilities": instead(
+            entropies=lambda x, logits: -x * logits.log() - (1 - x) * (1 - logits).log()
         ),
+        "squared_error": instead(entropies=lambda x, shares: (x - shares) ** 2),
+        "half_squared_error": instead(
+            entropies=lambda x, shares: (x - shares) ** 2 / 2
+        ),
+        "squared_error_of_logits": instead(
+            entropies=lambda x, logits: (x - logits) ** 2
+        ),
+        "absolute_error": instead(entropies=lambda x, shares: (x - shares).abs()),
         "white_ignored": instead(
             entropies=lambda x, logits: -x * functional.logsigmoid(logits)
         ),
+        "ink_ignored": instead(
+            entropies=lambda x, logits: (1 - x) * functional.softplus(logits)
+        ),
         "arguments_swapped": instead(
-            entropies=lambda x, logits: functional.binary_cross_entropy(
-                x, logits.sigmoid(), reduction="none"
+            entropies=lambda x, shares: functional.binary_cross_entropy(
+                x, shares, reduction="none"
             )
         ),
+        "arguments_swapped_with_logits": instead(
+            entropies=lambda x, logits: functional.softplus(x) - x * logits
+        ),
+        "pixels_784": instead(distortion=lambda entropies: 784 * entropies.mean(1)),
+        "pixels_64": instead(distortion=lambda entropies: 64 * entropies.mean(1)),
+        "distortion_detached": instead(distortion=lambda distortion: _cut(distortion)),
+        "rate_detached": instead(rate=lambda rate: _cut(rate)),
+        "both_detached": lambda distortion, rate: (_cut(distortion), _cut(rate)),
         "log_sigma": instead(logvar=lambda logvar: 2 * logvar),
         "half_dropped": instead(rate=lambda rate: 2 * rate),
         "logvar_squared": instead(variance=lambda logvar: logvar**2),
+        "variance_squared": instead(variance=lambda variance: variance**2),
+        "no_exp": instead(variance=lambda logvar: logvar),
+        "mu_not_squared": instead(square=lambda mu: mu),
+        "mu_left_out": instead(square=lambda: 0),
+        "logvar_left_out": instead(log_variance=lambda: 0),
+        "logvar_added": instead(log_variance=lambda logvar: -logvar),
+        "logvar_halved": instead(log_variance=lambda logvar: logvar / 2),
+        "logvar_doubled": instead(log_variance=lambda logvar: 2 * logvar),
+        "one_missing": instead(kls=lambda kls: kls + 0.5),
+        "one_added": instead(kls=lambda kls: kls + 1),
         "kl_reversed": instead(
             kls=lambda mu, logvar, variance: 0.5 * ((1 + mu**2) / variance + logvar - 1)
         ),
@@ -214,15 +288,35 @@ def _pixels(generator: torch.Generator) -> list[Arguments]:
     return drawn
 
 
+def _hard_pixels(generator: torch.Generator) -> dict[str, Arguments]:
+    (_, _, logvar), _ = _pixels(generator)
+    eps = normal(generator, 4, 5)
+    tiny, huge = logvar - 40, logvar.abs() + 30
+    far = 30 * normal(generator, 3, 12)
+    return {
+        f"logvar = {float(tiny):.0f} (take it as it is, with no clamp)": (
+            *((tiny / 2).exp() * eps, 0 * eps, tiny),
+        ),
+        f"logvar = {float(huge):.0f} (take it as it is, with no clamp)": (
+            *((huge / 2).exp() * eps, 0 * eps, huge),
+        ),
+        "pixels far from their mean, whose density rounds to 0 (add logarithms, do "
+        "not take the logarithm of a density)": (far, 0 * far, 0 * logvar),
+    }
+
+
 def _integrates_to_one(trial: Trial) -> None:
+    """Over the plane of two pixels, where what counts once and what D times differ."""
     for _, _, logvar in trial.inputs():
         sigma = float(torch.exp(0.5 * logvar))
-        x = torch.linspace(-12, 12, 4001, dtype=torch.float64)[:, None] * sigma
+        axis = torch.linspace(-10, 10, 81, dtype=torch.float64) * sigma
+        x = torch.cartesian_prod(axis, axis)
         density = trial.call(x, torch.zeros_like(x), logvar).exp()
-        mass = float(density.sum()) * 24 * sigma / 4000
-        if not abs(mass - 1) < 1e-6:
+        mass = float(density.sum()) * (sigma / 4) ** 2
+        if not abs(mass - 1) < 1e-5:
             raise Refused(
-                f"for one pixel the density integrates to {mass:.4g}, expected 1."
+                f"for images of two pixels the density integrates to {mass:.4g}, "
+                "expected 1: is every pixel's normaliser there, and right?"
             )
 
 
@@ -231,19 +325,34 @@ GAUSSIAN_LOG_PROB = declare(
     objectives.gaussian_log_prob,
     _pixels,
     criteria=(
-        agrees("equal to the closed form", 3.0),
+        agrees("equal to the closed form"),
         Criterion("a density: it integrates to 1", 1.0, _integrates_to_one),
+        _at_the_edges(_hard_pixels, "at any σ, and far from the mean"),
+        gradients("the mean and σ can be trained through it"),
         _own_row((0, 0)),
     ),
+    gradients=(1, 2),
     steps={
+        "D": lambda x: x.shape[1],
         "variance": lambda logvar: logvar.exp(),
-        "error": lambda x, mean, variance: (x - mean) ** 2 / variance,
+        "square": lambda x, mean: (x - mean) ** 2,
+        "error": lambda square, variance: square / variance,
+        "errors": lambda error: error.sum(1),
         "normaliser": lambda logvar: logvar + LOG_2PI,
         "pixels": lambda error, normaliser: -0.5 * (error + normaliser),
         "answer": lambda pixels: pixels.sum(1),
     },
     mistakes={
-        "normaliser_once": lambda error, normaliser: -0.5 * (error.sum(1) + normaliser),
+        "normaliser_once": lambda errors, normaliser: -0.5 * (errors + normaliser),
+        "logvar_once": lambda errors, logvar, D: -0.5 * (errors + logvar + D * LOG_2PI),
+        "constant_once": lambda errors, logvar, D: (
+            -0.5 * (errors + D * logvar + LOG_2PI)
+        ),
+        "normaliser_64": lambda errors, normaliser: -0.5 * (errors + 64 * normaliser),
+        "normaliser_784": lambda errors, normaliser: -0.5 * (errors + 784 * normaliser),
+        "batch_times_pixels": lambda x, errors, normaliser: (
+            -0.5 * (errors + x.numel() * normaliser)
+        ),
         "no_2pi": instead(normaliser=lambda logvar: logvar),
         "no_logvar": instead(normaliser=lambda: LOG_2PI),
         "no_normaliser": instead(normaliser=lambda: 0),
@@ -254,9 +363,24 @@ GAUSSIAN_LOG_PROB = declare(
         "as_log_sigma": instead(logvar=lambda logvar: 2 * logvar),
         "normaliser_sign": instead(normaliser=lambda normaliser: -normaliser),
         "log_sigma_is_logvar": instead(normaliser=lambda logvar: 2 * logvar + LOG_2PI),
-        "batch_for_pixels": lambda x, error, normaliser: (
-            -0.5 * (error.sum(1) + len(x) * normaliser)
+        "batch_for_pixels": lambda x, errors, normaliser: (
+            -0.5 * (errors + len(x) * normaliser)
         ),
+        "sigma_in_normaliser": instead(normaliser=lambda logvar: logvar / 2 + LOG_2PI),
+        "logvar_sign": instead(normaliser=lambda logvar: LOG_2PI - logvar),
+        "constant_sign": instead(normaliser=lambda logvar: logvar - LOG_2PI),
+        "pi_without_log": instead(normaliser=lambda logvar: logvar + 2 * math.pi),
+        "variance_without_log": instead(normaliser=lambda variance: variance + LOG_2PI),
+        "two_missing": instead(normaliser=lambda logvar: logvar + math.log(math.pi)),
+        "error_sign": instead(error=lambda error: -error),
+        "error_not_squared": instead(square=lambda x, mean: (x - mean).abs()),
+        "distance_not_squared": instead(
+            errors=lambda square, variance: square.sum(1).sqrt() / variance,
+            answer=lambda errors, normaliser, D: -0.5 * (errors + D * normaliser),
+        ),
+        "over_variance_squared": instead(variance=lambda variance: variance**2),
+        "mean_cut": instead(mean=lambda mean: _cut(mean)),
+        "logvar_cut": instead(logvar=lambda logvar: _cut(logvar)),
         "over_sigma": instead(variance=lambda variance: variance.sqrt()),
         "times_variance": instead(variance=lambda variance: 1 / variance),
         "negative_log": lambda answer: -answer,
@@ -285,6 +409,26 @@ def effective_beta(a: float, b: float, sigma2: float) -> float:
     return b / (2 * a * sigma2)
 
 
+def _edge_weights(generator: torch.Generator) -> list[Arguments]:
+    """No KL at all, whole numbers, a mean over many pixels, and a heavy KL."""
+    sigma2 = between(generator, 0.2, 0.8)
+    return [
+        (1.7, 0.0, sigma2),
+        (1, 1, 1),
+        (1, 3, 2),
+        (1 / 12288, 0.00025, sigma2),
+        (0.5, 250.0, sigma2),
+    ]
+
+
+def _for_any_weights(trial: Trial) -> None:
+    for a, b, sigma2 in [*trial.inputs(), *_edge_weights(trial.generator)]:
+        got, want = trial.call(a, b, sigma2), trial.reference(a, b, sigma2)
+        trial.expect_close(
+            got, want, f"with a = {a:.4g}, b = {b:.4g} and sigma2 = {sigma2:.4g}"
+        )
+
+
 def _scale_free(trial: Trial) -> None:
     for a, b, sigma2 in trial.inputs():
         once = as_float(trial.call(a, b, sigma2))
@@ -308,7 +452,7 @@ EFFECTIVE_BETA = declare(
     effective_beta,
     _weights,
     criteria=(
-        agrees("right for any weights and any σ²", 3.0),
+        Criterion("right for any weights and any σ²", 3.0, _for_any_weights),
         Criterion("only the ratio of the two weights counts", 1.0, _scale_free),
         Criterion("a loss that is in order keeps its β", 1.0, _own_loss),
     ),
@@ -327,6 +471,19 @@ EFFECTIVE_BETA = declare(
         "scale_alone": instead(b=lambda: 1),
         "a_wrong_side": instead(a=lambda a: 1 / a),
         "a_forgotten": instead(a=lambda: 1),
+        "brackets_missing": lambda a, b, sigma2: b / 2 * a * sigma2,
+        "half_too_many": lambda answer: answer / 2,
+        "at_least_one": lambda answer: max(1.0, answer),
+        "at_most_one": lambda answer: min(1.0, answer),
+        "whole": lambda answer: float(math.floor(answer)),
+        "rounded": lambda answer: round(answer, 1),
+        "rounded_twice": lambda answer: round(answer, 2),
+        "rounded_thrice": lambda answer: round(answer, 3),
+        "share": lambda a, b, sigma2: b / (b + 2 * a * sigma2),
+        "share_of_weights": lambda a, b: b / (a + b),
+        "pixels_64": lambda answer: 64 * answer,
+        "pixels_784": lambda answer: 784 * answer,
+        "pixels_averaged": lambda answer: answer / 64,
     },
 )
 

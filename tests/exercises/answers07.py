@@ -11,13 +11,6 @@ from torch.nn import functional as F
 # --- negative_elbo ------------------------------------------------------------------
 
 
-def terms_by_probabilities(x, logits, mu, logvar):
-    p = torch.sigmoid(logits)
-    distortion = -(x * torch.log(p) + (1 - x) * torch.log(1 - p)).sum(1)
-    rate = -0.5 * (1 + logvar - mu.pow(2) - logvar.exp()).sum(dim=1)
-    return distortion, rate
-
-
 def terms_by_distributions(x, logits, mu, logvar):
     coins = distributions.Independent(distributions.Bernoulli(logits=logits), 1)
     q = distributions.Normal(mu, torch.exp(logvar / 2))
@@ -43,6 +36,19 @@ def terms_by_loops(x, logits, mu, logvar):
 def terms_by_softplus(x, logits, mu, logvar):
     distortion = (F.softplus(logits) - x * logits).sum(-1)
     return distortion, 0.5 * (mu.square() + torch.expm1(logvar) - logvar).sum(-1)
+
+
+def terms_by_logaddexp(x, logits, mu, logvar):
+    nothing = torch.zeros_like(logits)
+    black, white = torch.logaddexp(nothing, -logits), torch.logaddexp(nothing, logits)
+    distortion = torch.where(x > 0.5, black, white).sum(1)
+    return distortion, ((mu**2 + logvar.exp()) / 2 - logvar / 2 - 0.5).sum(1)
+
+
+def terms_with_a_float32_half(x, logits, mu, logvar):
+    half = torch.tensor(0.5)  # float32
+    distortion = -(x * F.logsigmoid(logits) + (1 - x) * F.logsigmoid(-logits)).sum(1)
+    return distortion, (half * (mu**2 + logvar.exp() - logvar - 1)).sum(1)
 
 
 # --- quantile_grid ------------------------------------------------------------------
@@ -80,17 +86,18 @@ def density_by_norms(x, mean, logvar):
     return -((x - mean).norm(dim=1) ** 2) / (2 * logvar.exp()) - normaliser
 
 
-def density_by_scipy(x, mean, logvar):
-    sigma = math.exp(0.5 * logvar.item())
-    return torch.tensor(stats.norm.logpdf(x.numpy(), mean.numpy(), sigma).sum(1))
-
-
 def density_pixel_by_pixel(x, mean, logvar):
     total = x.new_zeros(len(x))
     for d in range(x.shape[1]):
         z = (x[:, d] - mean[:, d]) / torch.sqrt(torch.exp(logvar))
         total = total - z * z / 2 - logvar / 2 - 0.5 * np.log(2 * np.pi)
     return total
+
+
+def density_by_gaussian_nll(x, mean, logvar):
+    variance = logvar.exp().expand_as(mean)
+    nll = F.gaussian_nll_loss(mean, x, variance, full=True, reduction="none", eps=1e-45)
+    return -nll.sum(1)
 
 
 # --- effective_beta -----------------------------------------------------------------
@@ -111,23 +118,120 @@ def beta_by_half(a, b, sigma2):
 
 RIGHT = {
     "negative_elbo": (
-        terms_by_probabilities,
         terms_by_distributions,
         terms_by_loops,
         terms_by_softplus,
+        terms_by_logaddexp,
+        terms_with_a_float32_half,
     ),
     "quantile_grid": (grid_by_scipy, grid_by_erfinv, grid_by_icdf),
     "gaussian_log_prob": (
         density_by_distributions,
         density_by_norms,
-        density_by_scipy,
         density_pixel_by_pixel,
+        density_by_gaussian_nll,
     ),
     "effective_beta": (beta_by_rescaling, beta_as_a_tensor, beta_by_half),
 }
 
 
 # --- mistakes in other words --------------------------------------------------------
+
+
+def terms_by_probabilities(x, logits, mu, logvar):
+    p = torch.sigmoid(logits)
+    distortion = -(x * torch.log(p) + (1 - x) * torch.log(1 - p)).sum(1)
+    rate = -0.5 * (1 + logvar - mu.pow(2) - logvar.exp()).sum(dim=1)
+    return distortion, rate
+
+
+def terms_by_sigmoid_and_cross_entropy(x, logits, mu, logvar):
+    _, rate = terms_by_softplus(x, logits, mu, logvar)
+    pi = torch.sigmoid(logits)
+    return F.binary_cross_entropy(pi, x, reduction="none").sum(1), rate
+
+
+def terms_with_an_epsilon(x, logits, mu, logvar):
+    _, rate = terms_by_softplus(x, logits, mu, logvar)
+    p = torch.sigmoid(logits)
+    cross_entropy = x * torch.log(p + 1e-9) + (1 - x) * torch.log(1 - p + 1e-9)
+    return -cross_entropy.sum(1), rate
+
+
+def terms_with_clamped_logits(x, logits, mu, logvar):
+    return terms_by_softplus(x, logits.clamp(-15, 15), mu, logvar)
+
+
+def terms_with_clamped_logvar(x, logits, mu, logvar):
+    return terms_by_softplus(x, logits, mu, logvar.clamp(-30, 20))
+
+
+def terms_by_a_plain_exponential(x, logits, mu, logvar):
+    _, rate = terms_by_softplus(x, logits, mu, logvar)
+    return (torch.log1p(torch.exp(logits)) - x * logits).sum(1), rate
+
+
+def logits_for_the_data(x, logits, mu, logvar):
+    _, rate = terms_by_softplus(x, logits, mu, logvar)
+    swapped = F.binary_cross_entropy_with_logits(x, logits, reduction="none")
+    return swapped.sum(1), rate
+
+
+def rate_cut_off(x, logits, mu, logvar):
+    distortion, rate = terms_by_softplus(x, logits, mu, logvar)
+    return distortion, rate.detach()
+
+
+def nothing_to_train(x, logits, mu, logvar):
+    with torch.no_grad():
+        return terms_by_softplus(x, logits, mu, logvar)
+
+
+def terms_squeezed(x, logits, mu, logvar):
+    distortion, rate = terms_by_softplus(x, logits, mu, logvar)
+    return distortion.squeeze(), rate.squeeze()
+
+
+def density_by_scipy(x, mean, logvar):
+    sigma = math.exp(0.5 * logvar.item())
+    return torch.tensor(stats.norm.logpdf(x.numpy(), mean.numpy(), sigma).sum(1))
+
+
+def density_by_products(x, mean, logvar):
+    variance = logvar.exp()
+    density = torch.exp(-((x - mean) ** 2) / (2 * variance))
+    return torch.log((density / torch.sqrt(2 * math.pi * variance)).prod(1))
+
+
+def density_with_an_epsilon(x, mean, logvar):
+    log_p = distributions.Normal(mean, (logvar / 2).exp()).log_prob(x)
+    return torch.log(log_p.exp() + 1e-12).sum(1)
+
+
+def density_with_the_default_epsilon(x, mean, logvar):
+    variance = logvar.exp().expand_as(mean)
+    return -F.gaussian_nll_loss(mean, x, variance, full=True, reduction="none").sum(1)
+
+
+def density_with_clamped_logvar(x, mean, logvar):
+    return density_by_norms(x, mean, logvar.clamp(-30, 20))
+
+
+def density_of_a_number(x, mean, logvar):
+    return density_by_norms(x, mean, torch.tensor(logvar.item()))
+
+
+def logvar_for_each_image(x, mean, logvar):
+    square = ((x - mean) ** 2).sum(1) / torch.exp(logvar)
+    return -0.5 * (square + logvar + x.shape[1] * math.log(2 * math.pi))
+
+
+def beta_in_whole_numbers(a, b, sigma2):
+    return b // (2 * a * sigma2)
+
+
+def beta_rounded(a, b, sigma2):
+    return float(f"{b / (2 * a * sigma2):.4f}")
 
 
 def functional_mean(x, logits, mu, logvar):
@@ -229,6 +333,11 @@ NAMED = [
     ("quantile_grid", even_steps, "square_of_three"),
     ("quantile_grid", half_a_root, "root_missing"),
     ("quantile_grid", rows_as_meshgrid_gives_them, "meshgrid_as_is"),
+    ("negative_elbo", logits_for_the_data, "arguments_swapped_with_logits"),
+    ("negative_elbo", rate_cut_off, "rate_detached"),
+    ("gaussian_log_prob", density_of_a_number, "logvar_cut"),
+    ("gaussian_log_prob", logvar_for_each_image, "logvar_once"),
+    ("effective_beta", beta_in_whole_numbers, "whole"),
     ("gaussian_log_prob", squares_over_variance, "no_normaliser"),
     ("gaussian_log_prob", one_normaliser, "normaliser_once"),
     ("gaussian_log_prob", sigma_from_log_sigma, "as_log_sigma"),
@@ -261,10 +370,34 @@ def distortion_right(x, logits, mu, logvar):
 
 
 ROWS = [
-    ("negative_elbo", no_terms, (False, False, False)),
+    ("negative_elbo", no_terms, (False,) * 5),
     ("quantile_grid", no_grid, (False, False, False)),
-    ("gaussian_log_prob", no_density, (False, False, False)),
+    ("gaussian_log_prob", no_density, (False,) * 5),
     ("effective_beta", always_one, (False, False, False)),
-    ("negative_elbo", distortion_right, (True, False, True)),
+    ("negative_elbo", distortion_right, (True, False, False, False, True)),
+    ("negative_elbo", rate_cut_off, (True, True, True, False, True)),
+    ("negative_elbo", nothing_to_train, (True, True, True, False, True)),
+    ("negative_elbo", terms_by_probabilities, (True, True, False, True, True)),
+    ("negative_elbo", terms_with_clamped_logits, (True, True, False, True, True)),
+    ("negative_elbo", terms_with_clamped_logvar, (True, True, False, True, True)),
+    ("negative_elbo", terms_with_an_epsilon, (True, True, False, True, True)),
+    ("negative_elbo", terms_squeezed, (True, True, True, True, False)),
+    ("gaussian_log_prob", logvar_for_each_image, (False, False, False, False, True)),
+    ("gaussian_log_prob", density_by_scipy, (True, True, True, False, True)),
+    ("gaussian_log_prob", density_by_products, (True, True, False, True, True)),
     ("quantile_grid", even_steps, (False, True, False)),
+]
+
+SAYS = [
+    ("negative_elbo", terms_by_probabilities, "a sigmoid rounds to 0 or 1"),
+    ("negative_elbo", terms_by_sigmoid_and_cross_entropy, "work on the logits"),
+    ("negative_elbo", terms_by_a_plain_exponential, "an exponential overflows"),
+    ("negative_elbo", terms_with_clamped_logits, "a sigmoid rounds to 0 or 1"),
+    ("negative_elbo", terms_with_clamped_logvar, "with no clamp"),
+    ("negative_elbo", nothing_to_train, "no gradient reaches logits"),
+    ("negative_elbo", terms_squeezed, "shape (), expected (1,)"),
+    ("gaussian_log_prob", density_with_clamped_logvar, "with no clamp"),
+    ("gaussian_log_prob", density_with_the_default_epsilon, "with no clamp"),
+    ("gaussian_log_prob", density_with_an_epsilon, "add logarithms"),
+    ("effective_beta", beta_rounded, "with a ="),
 ]
