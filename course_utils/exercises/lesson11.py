@@ -3,26 +3,50 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.special import entr
 
 from course_utils.grading.criteria import (
-    agrees,
     between,
+    gradients,
     normal,
     output,
     rows_stand_alone,
 )
 from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
-from course_utils.grading.trial import Refused, Trial
+from course_utils.grading.trial import LearnerError, Refused, Trial, gradients_of
+from course_utils.grading.values import difference
 from course_utils.metrics import leakage
 from course_utils.models import conditional
 from course_utils.objectives import gaussian_kl, log_mean_exp
 
 WORDS = words_beside(__file__)
+Edges = Callable[[torch.Generator], dict[str, Arguments]]  # by what is special
+
+
+def _at_the_edges(edges: Edges, text: str, points: float = 1.0) -> Criterion:
+    """Each of the edges agrees; a message begins with what is special about it."""
+
+    def test(trial: Trial) -> None:
+        for special, arguments in edges(trial.generator).items():
+            try:
+                got = trial.call(*arguments)
+            except (Refused, LearnerError) as problem:
+                raise Refused(f"{special}: {problem}") from None
+            trial.expect_close(got, trial.reference(*arguments), special)
+
+    return Criterion(text, points, test)
+
+
+def _expect_no_draw(trial: Trial, arguments: Arguments, said: str) -> None:
+    """Refuse an answer that differs from call to call."""
+    once, again = trial.call(*arguments), trial.call(*arguments)
+    if difference(again, once) > trial.exercise.tolerance:
+        raise Refused(f"your answer changes from call to call: {said}")
 
 
 def _labels(generator: torch.Generator, count: int, classes: int) -> Tensor:
@@ -72,6 +96,32 @@ def _worlds(generator: torch.Generator) -> list[Arguments]:
     return [world(7, 5, 3, 4), world(6, 4, 2, 3)]
 
 
+def _hard_worlds(generator: torch.Generator) -> dict[str, Arguments]:
+    (x, y, mu, logvar, eps, means, W, sigma2), _ = _worlds(generator)
+    rest = (means, W, sigma2)
+    few = tuple(value[:2] for value in (x, y, mu, logvar, eps))
+    low = (x, y, mu, logvar - 35, eps, *rest)
+    high = (x, y, mu, logvar + 21, eps, *rest)
+    return {
+        "all examples of one class": (x, 0 * y + 2, mu, logvar, eps, *rest),
+        "fewer examples than classes": (*few, *rest),
+        "logvar about -35 (take it as it is, with no clamp)": low,
+        "logvar about 21 (take it as it is, with no clamp)": high,
+        "sigma2 = 1e-8": (x, y, mu, logvar, eps, means, W, 1e-8),
+    }
+
+
+def _distortion_is_right(trial: Trial) -> None:
+    _expect_no_draw(
+        trial, trial.inputs()[0], "the noise is given, eps, so draw none of your own."
+    )
+    for arguments in trial.inputs():
+        got, want = trial.call(*arguments), trial.reference(*arguments)
+        trial.expect_close(
+            got[0], want[0], "the distortion, −log N(x; m_y + W z, σ²I) with D pixels"
+        )
+
+
 def _told_the_label(trial: Trial) -> None:
     """Move x and its class mean together: nothing may change."""
     x, y, mu, logvar, eps, means, W, sigma2 = trial.inputs()[0]
@@ -86,18 +136,39 @@ def _told_the_label(trial: Trial) -> None:
         raise Refused("when x alone is moved, the distortion must change.")
 
 
+def _marginal(x: Tensor, mean: Tensor, W: Tensor, sigma2: float) -> Tensor:
+    """Give log N(x; mean, W Wᵀ + σ²I), with no z in it: (N,)."""
+    covariance = W @ W.T + sigma2 * torch.eye(len(W)).to(W)
+    return torch.distributions.MultivariateNormal(mean, covariance).log_prob(x)
+
+
 CONDITIONAL_TERMS = declare(
     WORDS["conditional_terms"],
     conditional_terms,
     _worlds,
     criteria=(
-        output(0, "distortion: −log p(x|y, z) at the drawn z", 2.0, "distortion"),
-        output(1, "rate: KL(q(z|x, y) ‖ p(z))", 1.0, "rate"),
+        Criterion(
+            "distortion: −log p(x|y, z) at the drawn z", 1.0, _distortion_is_right
+        ),
+        output(
+            1,
+            "rate: KL(q(z|x, y) ‖ p(z))",
+            what="the rate, the KL to the prior N(0, I)",
+        ),
         Criterion("the decoder is told the label", 1.0, _told_the_label),
-        rows_stand_alone("each example by itself", dims=(0, 0, 0, 0, 0)),
+        _at_the_edges(_hard_worlds, "any label, any variance", 0.5),
+        gradients("both terms can be trained through"),
+        rows_stand_alone("each example by itself", 0.5, dims=(0, 0, 0, 0, 0)),
     ),
+    gradients=(2, 3, 5, 6),
     steps={
         "sigma": lambda logvar: (logvar / 2).exp(),
+        "variance": lambda logvar: logvar.exp(),
+        "log_variance": lambda logvar: logvar,
+        "code": lambda mu: mu,
+        "kls": lambda code, variance, log_variance: (
+            (code**2 + variance - log_variance - 1) / 2
+        ),
         "z": lambda mu, sigma, eps: mu + sigma * eps,
         "offset": lambda z, W: z @ W.T,
         "centre": lambda means, y: means[y],
@@ -105,7 +176,7 @@ CONDITIONAL_TERMS = declare(
         "error": lambda square, sigma2: square / (2 * sigma2),
         "normaliser": lambda x, sigma2: x.shape[1] / 2 * math.log(2 * math.pi * sigma2),
         "distortion": lambda error, normaliser: error + normaliser,
-        "rate": gaussian_kl,
+        "rate": lambda kls: kls.sum(1),
         "answer": lambda distortion, rate: (distortion, rate),
     },
     mistakes={
@@ -132,6 +203,50 @@ CONDITIONAL_TERMS = declare(
         "rate_no_exp": instead(rate=lambda mu: (mu**2 - 1).sum(1) / 2),
         "swapped": lambda distortion, rate: (rate, distortion),
         "rate_sign": instead(rate=lambda rate: -rate),
+        "label_shifted": instead(centre=lambda means, y: means[y - 1]),
+        "label_shifted_up": instead(
+            centre=lambda means, y: means[(y + 1) % len(means)]
+        ),
+        "no_code": instead(offset=lambda: 0),
+        "mu_lost": instead(z=lambda sigma, eps: sigma * eps),
+        "shared_noise": instead(eps=lambda eps: eps[0]),
+        "z_integrated_out": instead(
+            distortion=lambda x, centre, W, sigma2: -_marginal(x, centre, W, sigma2)
+        ),
+        "z_cut_off": instead(z=lambda z: z.detach()),
+        "rate_cut_off": instead(rate=lambda rate: rate.detach()),
+        "both_cut_off": lambda distortion, rate: (distortion.detach(), rate.detach()),
+        "sigma2_squared": instead(sigma2=lambda sigma2: sigma2**2),
+        "no_sigma2": instead(error=lambda square: square / 2),
+        "plain_squares": instead(distortion=lambda square: square),
+        "half_squares": instead(distortion=lambda square: square / 2),
+        "normaliser_once": instead(
+            normaliser=lambda normaliser, x: normaliser / x.shape[1]
+        ),
+        "normaliser_without_sigma2": instead(
+            normaliser=lambda x: x.shape[1] / 2 * math.log(2 * math.pi)
+        ),
+        "normaliser_without_2pi": instead(
+            normaliser=lambda x, sigma2: x.shape[1] / 2 * math.log(sigma2)
+        ),
+        "normaliser_sign": instead(normaliser=lambda normaliser: -normaliser),
+        "log_sigma_throughout": instead(logvar=lambda logvar: 2 * logvar),
+        "both_averaged": lambda distortion, rate, x, mu: (
+            distortion / x.shape[1],
+            rate / mu.shape[1],
+        ),
+        "rate_no_half": instead(rate=lambda rate: 2 * rate),
+        "rate_reversed": instead(
+            kls=lambda mu, variance, logvar: ((1 + mu**2) / variance + logvar - 1) / 2
+        ),
+        "rate_sigma": instead(variance=lambda sigma: sigma),
+        "rate_variance_squared": instead(variance=lambda variance: variance**2),
+        "rate_one_missing": instead(kls=lambda kls: kls + 0.5),
+        "rate_logvar_added": instead(log_variance=lambda logvar: -logvar),
+        "rate_of_class": instead(code=lambda mu, centre, W: mu - centre @ W),
+        "rate_of_one_draw": instead(
+            rate=lambda z, eps, logvar: ((z**2 - eps**2 - logvar) / 2).sum(1)
+        ),
     },
 )
 
@@ -146,6 +261,53 @@ def _bounds(generator: torch.Generator) -> list[Arguments]:
         log_q = (1.2 * normal(generator, N, C)).log_softmax(1)
         drawn.append((elbos, log_q))
     return drawn
+
+
+def _hard_bounds(generator: torch.Generator) -> dict[str, Arguments]:
+    (elbos, log_q), _ = _bounds(generator)
+    sure = (900 * log_q).log_softmax(1)
+    even = torch.zeros_like(log_q).log_softmax(1)
+    return {
+        "a batch of one": (elbos[:1], log_q[:1]),
+        "a classifier that is sure, so that q(y|x) rounds to 0 (its logarithm is "
+        "given)": (elbos, sure),
+        "a classifier that knows nothing": (elbos, even),
+        "ELBOs about -900": (elbos - 900, log_q),
+    }
+
+
+def _bound_is_right(trial: Trial) -> None:
+    _expect_no_draw(
+        trial, trial.inputs()[0], "sum over all classes, so that no y is drawn."
+    )
+    for elbos, log_q in trial.inputs():
+        got, want = trial.call(elbos, log_q), trial.reference(elbos, log_q)
+        worst = int((got - want).abs().argmax())
+        q = log_q.exp()
+        elbo, entropy = float((q * elbos).sum(1)[worst]), float(entr(q).sum(1)[worst])
+        trial.expect_close(
+            got, want, f"where Σ q·ELBO = {elbo:.4g} and −Σ q·log q = {entropy:.4g}"
+        )
+
+
+def _trains_both(trial: Trial) -> None:
+    """Through the classifier's logits, where every way to write q(y|x) is the same."""
+    for elbos, log_q in trial.inputs():
+        trial.call(elbos, log_q)
+        slopes = []
+        for version in (trial.raw, trial.exercise.reference):
+            given = elbos.clone().requires_grad_(), log_q.clone().requires_grad_()
+            answer = version(given[0], given[1].log_softmax(1))
+            try:
+                slopes.append(gradients_of(answer, given, (0, 1)))
+            except RuntimeError as error:
+                raise Refused(f"no gradient can be taken: {error}") from None
+        what = (
+            "the gradient in joint_elbo (is the ELBO cut off?)",
+            "the gradient in the classifier (is q(y|x) cut off in a place?)",
+        )
+        for got, want, said in zip(*slopes, what, strict=True):
+            trial.expect_close(got, want, said)
 
 
 def _best_q_reaches_the_sum(trial: Trial) -> None:
@@ -177,9 +339,11 @@ UNLABELLED_BOUND = declare(
     conditional.unlabelled_bound,
     _bounds,
     criteria=(
-        agrees("Σ_y q(y|x) (ELBO(x, y) − log q(y|x))", 3.0),
+        Criterion("Σ_y q(y|x) (ELBO(x, y) − log q(y|x))", 1.0, _bound_is_right),
         Criterion("the best q(y|x) closes the gap of y", 1.0, _best_q_reaches_the_sum),
         Criterion("no class is special", 1.0, _order_of_classes),
+        Criterion("classifier and model can be trained through it", 1.0, _trains_both),
+        _at_the_edges(_hard_bounds, "one example; a classifier sure or blind"),
     ),
     steps={
         "q": lambda log_q_y: log_q_y.exp(),
@@ -211,6 +375,30 @@ UNLABELLED_BOUND = declare(
         "negative": lambda answer: -answer,
         "weights_lost_in_log": lambda excess: excess.logsumexp(1),
         "sum_over_batch": lambda terms: terms.sum(0),
+        "argmax_bound": lambda excess, top: excess.gather(1, top)[:, 0],
+        "best_class": lambda excess: excess.amax(1),
+        "best_elbo": lambda joint_elbo: joint_elbo.amax(1),
+        "entropy_in_bits": instead(
+            excess=lambda joint_elbo, log_q_y: joint_elbo - log_q_y / math.log(2)
+        ),
+        "entropy_unweighted": lambda q, joint_elbo, log_q_y: (
+            q * joint_elbo - log_q_y
+        ).sum(1),
+        "entropy_averaged": lambda q, joint_elbo: (
+            (q * joint_elbo).sum(1) + entr(q).mean(1)
+        ),
+        "entropy_twice": instead(
+            excess=lambda joint_elbo, log_q_y: joint_elbo - 2 * log_q_y
+        ),
+        "entropy_alone": lambda q: entr(q).sum(1),
+        "q_for_log_q": instead(excess=lambda joint_elbo, q: joint_elbo - q),
+        "elbos_summed": lambda joint_elbo, q: joint_elbo.sum(1) + entr(q).sum(1),
+        "elbos_averaged": lambda joint_elbo, q: joint_elbo.mean(1) + entr(q).sum(1),
+        "plain_average": lambda joint_elbo: joint_elbo.mean(1),
+        "own_posterior": instead(q=lambda joint_elbo: joint_elbo.softmax(1)),
+        "log_of_even_mean": lambda joint_elbo, log_C: joint_elbo.logsumexp(1) - log_C,
+        "exponentiated": lambda q, joint_elbo: (q * joint_elbo.exp()).sum(1),
+        "last_class_left_out": lambda terms: terms[:, :-1].sum(1),
     },
 )
 
@@ -229,12 +417,42 @@ def _probe_outputs(generator: torch.Generator) -> list[Arguments]:
     return drawn
 
 
+def _hard_probes(generator: torch.Generator) -> dict[str, Arguments]:
+    (log_probs, y), _ = _probe_outputs(generator)
+    more = normal(generator, len(y), 6).log_softmax(1)
+    sure = (60 * more).log_softmax(1)
+    return {
+        "with classes that no example has (0 · log 0 is 0)": (more, 2 * y),
+        "with one example": (log_probs[:1], y[:1]),
+        "with a probe that is sure of a wrong class": (sure, y),
+        "with a probe that knows nearly nothing": ((1e-3 * more).log_softmax(1), y),
+    }
+
+
+def _misled(generator: torch.Generator) -> list[Arguments]:
+    """Draw a probe that names wrong classes with confidence: it leaks less than 0."""
+    log_probs, y = _probe_outputs(generator)[0]
+    return [(log_probs[:, torch.arange(log_probs.shape[1]).roll(1)], y)]
+
+
+def _leak_is_right(trial: Trial) -> None:
+    for log_probs, y in trial.inputs():
+        entropy = float(entr(_shares(y)).sum())
+        score = float(log_probs[torch.arange(len(y)), y].mean())
+        trial.expect_close(
+            trial.call(log_probs, y),
+            trial.reference(log_probs, y),
+            f"where H(y) = {entropy:.4f} and the mean log r of the true class is "
+            f"{score:.4f}",
+        )
+
+
 def _knows_nothing(trial: Trial) -> None:
     _, y = trial.inputs()[0]
     shares = _shares(y)
     blind = shares.log().expand(len(y), -1)
     got = float(trial.call(blind, y))
-    if abs(got) > 1e-6:
+    if abs(got) > 1e-5:
         raise Refused(
             f"a probe that answers the shares of the classes, whatever z, leaks 0 "
             f"nats; yours says {got:.3g}."
@@ -246,8 +464,7 @@ def _knows_nothing(trial: Trial) -> None:
 
 
 def _may_be_negative(trial: Trial) -> None:
-    log_probs, y = trial.inputs()[0]
-    wrong = log_probs[:, torch.arange(log_probs.shape[1]).roll(1)]
+    ((wrong, y),) = _misled(trial.generator)
     got = float(trial.call(wrong, y))
     if got >= 0:
         raise Refused(
@@ -265,10 +482,12 @@ LEAKED_NATS = declare(
     leakage.leaked_nats,
     _probe_outputs,
     criteria=(
-        agrees("H(y) − cross-entropy", 3.0),
+        Criterion("H(y) − cross-entropy", 2.0, _leak_is_right),
         Criterion("0 for a blind probe, H(y) for a perfect one", 1.0, _knows_nothing),
         Criterion("below 0 for one that is wrong", 1.0, _may_be_negative),
+        _at_the_edges(_hard_probes, "absent classes, one example, any probe"),
     ),
+    edges=_misled,
     steps={
         "entropy": lambda y: entr(_shares(y)).sum(),
         "right": lambda log_probs, y: log_probs[torch.arange(len(y)), y],
@@ -296,6 +515,28 @@ LEAKED_NATS = declare(
         "relative": lambda answer, entropy: answer / entropy,
         "counts_not_shares": instead(entropy=lambda y: entr(_shares(y) * len(y)).sum()),
         "accuracy": lambda log_probs, y: (log_probs.argmax(1) == y).double().mean(),
+        "ten_classes": instead(entropy=lambda: math.log(10)),
+        "predicted_shares": instead(
+            entropy=lambda log_probs: entr(log_probs.exp().mean(0)).sum()
+        ),
+        "shares_lost": instead(entropy=lambda y: -_shares(y).log().sum()),
+        "log_shares_averaged": instead(entropy=lambda y: -_shares(y).log().mean()),
+        "entropy_averaged": instead(entropy=lambda y: entr(_shares(y)).mean()),
+        "entropy_in_bits": instead(entropy=lambda entropy: entropy / math.log(2)),
+        "impurity": instead(entropy=lambda y: 1 - (_shares(y) ** 2).sum()),
+        "commonest_class": instead(entropy=lambda y: -_shares(y).max().log()),
+        "entropy_sign": lambda entropy, log_score: log_score - entropy,
+        "classes_alike": instead(
+            log_score=lambda right, y: torch.stack(
+                [right[y == c].mean() for c in y.unique()]
+            ).mean()
+        ),
+        "all_pairs": instead(right=lambda log_probs, y: log_probs[:, y]),
+        "softmax_twice": instead(
+            log_probs=lambda log_probs: log_probs.exp().log_softmax(1)
+        ),
+        "ratio": lambda entropy, log_score: -entropy / log_score,
+        "perplexity": lambda answer: answer.exp(),
     },
 )
 

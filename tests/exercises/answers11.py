@@ -74,11 +74,118 @@ def nats_by_one_hot(log_probs, y):
     return torch.special.entr(shares).sum() + (hot * log_probs).sum(1).mean()
 
 
+def nats_in_float32_steps(log_probs, y):
+    shares = torch.bincount(y) / len(y)  # float32
+    return -torch.special.xlogy(shares, shares).sum() - F.nll_loss(log_probs, y)
+
+
+def bound_by_softmax(joint_elbo, log_q_y):
+    q = log_q_y.softmax(1)  # another gradient in log_q_y, the same in the logits
+    return (q * joint_elbo).sum(1) - torch.special.xlogy(q, q).sum(1)
+
+
 RIGHT = {
     "conditional_terms": (terms_by_distributions, terms_by_one_hot, terms_by_loop),
-    "unlabelled_bound": (bound_by_entropy, bound_by_loop, bound_by_kl),
-    "leaked_nats": (nats_by_torch, nats_by_ratio, nats_by_one_hot),
+    "unlabelled_bound": (
+        bound_by_entropy,
+        bound_by_loop,
+        bound_by_kl,
+        bound_by_softmax,
+    ),
+    "leaked_nats": (
+        nats_by_torch,
+        nats_by_ratio,
+        nats_by_one_hot,
+        nats_in_float32_steps,
+    ),
 }
+
+
+def terms_with_noise_of_their_own(x, y, mu, logvar, eps, means, W, sigma2):
+    drawn = torch.randn_like(eps)
+    return terms_by_one_hot(x, y, mu, logvar, drawn, means, W, sigma2)
+
+
+def terms_with_z_cut_off(x, y, mu, logvar, eps, means, W, sigma2):
+    _, rate = terms_by_one_hot(x, y, mu, logvar, eps, means, W, sigma2)
+    cut = mu.detach(), logvar.detach()
+    return terms_by_one_hot(x, y, *cut, eps, means, W, sigma2)[0], rate
+
+
+def terms_squeezed(x, y, mu, logvar, eps, means, W, sigma2):
+    terms = terms_by_one_hot(x, y, mu, logvar, eps, means, W, sigma2)
+    return tuple(term.squeeze() for term in terms)
+
+
+def terms_with_a_clamp(x, y, mu, logvar, eps, means, W, sigma2):
+    return terms_by_one_hot(x, y, mu, logvar.clamp(-20, 10), eps, means, W, sigma2)
+
+
+def bound_with_weights_cut_off(joint_elbo, log_q_y):
+    return (log_q_y.exp().detach() * (joint_elbo - log_q_y)).sum(1)
+
+
+def bound_with_elbos_cut_off(joint_elbo, log_q_y):
+    return (log_q_y.exp() * (joint_elbo.detach() - log_q_y)).sum(1)
+
+
+def bound_of_one_draw(joint_elbo, log_q_y):
+    drawn = Categorical(logits=log_q_y).sample()[:, None]
+    return (joint_elbo - log_q_y).gather(1, drawn)[:, 0]
+
+
+def bound_by_log_of_q(joint_elbo, log_q_y):
+    q = log_q_y.exp()
+    return (q * (joint_elbo - q.log())).sum(1)
+
+
+def bound_that_overwrites(joint_elbo, log_q_y):
+    bound = bound_by_loop(joint_elbo, log_q_y)
+    with torch.no_grad():
+        log_q_y.exp_()
+    return bound
+
+
+def bound_squeezed(joint_elbo, log_q_y):
+    return bound_by_loop(joint_elbo, log_q_y).squeeze()
+
+
+def nats_without_absent_classes(log_probs, y):
+    shares = torch.bincount(y, minlength=log_probs.shape[1]) / len(y)
+    return -(shares * shares.log()).sum() - F.nll_loss(log_probs, y)
+
+
+def nats_of_digits(log_probs, y):
+    return 2.302585092994046 - F.nll_loss(log_probs, y)
+
+
+NAMED = [
+    ("conditional_terms", terms_with_z_cut_off, "z_cut_off"),
+    ("leaked_nats", nats_of_digits, "ten_classes"),
+]
+
+ROWS = [
+    ("conditional_terms", terms_with_z_cut_off, (True, True, True, True, False, True)),
+    ("conditional_terms", terms_squeezed, (True, True, True, True, True, False)),
+    ("conditional_terms", terms_with_a_clamp, (True, True, True, False, True, True)),
+    ("unlabelled_bound", bound_with_weights_cut_off, (True, True, True, False, True)),
+    ("unlabelled_bound", bound_with_elbos_cut_off, (True, True, True, False, True)),
+    ("unlabelled_bound", bound_by_log_of_q, (True, True, True, True, False)),
+    ("unlabelled_bound", bound_squeezed, (True, True, True, True, False)),
+    ("leaked_nats", nats_without_absent_classes, (True, True, True, False)),
+]
+
+SAYS = [
+    ("conditional_terms", terms_with_noise_of_their_own, "changes from call to call"),
+    ("conditional_terms", terms_with_a_clamp, "with no clamp"),
+    ("unlabelled_bound", bound_with_weights_cut_off, "the gradient in the classifier"),
+    ("unlabelled_bound", bound_with_elbos_cut_off, "the gradient in joint_elbo"),
+    ("unlabelled_bound", bound_of_one_draw, "no y is drawn"),
+    ("unlabelled_bound", bound_by_log_of_q, "rounds to 0"),
+    ("unlabelled_bound", bound_that_overwrites, "changes its inputs in place"),
+    ("unlabelled_bound", bound_squeezed, "a batch of one"),
+    ("leaked_nats", nats_without_absent_classes, "classes that no example has"),
+]
 
 
 def knows_something_of_every_class(log_probs, y):
