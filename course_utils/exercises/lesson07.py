@@ -79,15 +79,12 @@ def _hard_passes(generator: torch.Generator) -> dict[str, Arguments]:
     (x, logits, mu, logvar), _ = _passes(generator)
     steep = torch.tensor([-800.0, -60.0, 60.0, 800.0], dtype=torch.float64)
     places = torch.randint(4, logits.shape, generator=generator)
+    low, high = (x, logits, mu, logvar - 35), (x, logits, mu, logvar + 21)
     return {
         "logits of ±60 and ±800, where a sigmoid rounds to 0 or 1 and an exponential "
         "overflows (work on the logits themselves)": (x, steep[places], mu, logvar),
-        "logvar about -35 (take it as it is, with no clamp)": (
-            *(x, logits, mu, logvar - 35),
-        ),
-        "logvar about 21 (take it as it is, with no clamp)": (
-            *(x, logits, mu, logvar + 21),
-        ),
+        "logvar about -35 (take it as it is, with no clamp)": low,
+        "logvar about 21 (take it as it is, with no clamp)": high,
     }
 
 
@@ -292,14 +289,12 @@ def _hard_pixels(generator: torch.Generator) -> dict[str, Arguments]:
     (_, _, logvar), _ = _pixels(generator)
     eps = normal(generator, 4, 5)
     tiny, huge = logvar - 40, logvar.abs() + 30
+    near = (tiny / 2).exp() * eps, 0 * eps, tiny
+    wide = (huge / 2).exp() * eps, 0 * eps, huge
     far = 30 * normal(generator, 3, 12)
     return {
-        f"logvar = {float(tiny):.0f} (take it as it is, with no clamp)": (
-            *((tiny / 2).exp() * eps, 0 * eps, tiny),
-        ),
-        f"logvar = {float(huge):.0f} (take it as it is, with no clamp)": (
-            *((huge / 2).exp() * eps, 0 * eps, huge),
-        ),
+        f"logvar = {float(tiny):.0f} (take it as it is, with no clamp)": near,
+        f"logvar = {float(huge):.0f} (take it as it is, with no clamp)": wide,
         "pixels far from their mean, whose density rounds to 0 (add logarithms, do "
         "not take the logarithm of a density)": (far, 0 * far, 0 * logvar),
     }

@@ -186,11 +186,9 @@ def _points(generator: torch.Generator) -> list[Arguments]:
 
 def _hard_points(generator: torch.Generator) -> dict[str, Arguments]:
     (down, up, _, beta, delta), *_ = _points(generator)
-    small = 0.003 * up - 0.002 * up.sign()
+    slopes = 0.006 * up - 0.002 * up.sign(), up
     return {
-        "misses as small as 0.003 count too": (
-            *(0.003 * up + small, up, delta + 0.004, -0.003, delta),
-        ),
+        "misses as small as 0.003 count too": (*slopes, delta + 0.004, -0.003, delta),
         "with one parameter": (down[:1], up[:1], delta - 0.5, beta, delta),
         "with β = 0": (down, up, delta - 0.5, 0.0, delta),
         "with the rate at δ": (down, up, delta, beta, delta),
@@ -330,7 +328,10 @@ KKT = declare(
         ),
         "slackness_flipped": instead(slackness=lambda product: -product),
         "primal_and_dual_swapped": lambda stationarity, primal, dual, slackness: (
-            *(float(stationarity), dual, primal, slackness),
+            float(stationarity),
+            dual,
+            primal,
+            slackness,
         ),
     },
 )
@@ -364,13 +365,12 @@ def _hard_worlds(generator: torch.Generator) -> dict[str, Arguments]:
     many = 1e-7 * torch.linspace(9, 3, 60, dtype=torch.float64)
     level = 4.1e-7
     spent = 0.5 * float((many / level).clamp(min=1).log().sum())
+    sixty = many, 1e-7, spent
     return {
         "with one latent": (variances[:1], sigma2, delta),
         "with latents of the same variance": (copies, sigma2, delta),
         "with a budget of 0.001 nats": (variances, sigma2, 0.001),
-        "with sixty latents of variances below 1e-6, whose product rounds to 0": (
-            *(many, 1e-7, spent),
-        ),
+        "with sixty latents of variances below 1e-6, whose product rounds to 0": sixty,
         "where β is about 1e5": (1e5 * variances, sigma2, delta),
         "where β is about 0.1": (variances, 10 * sigma2, delta),
     }
