@@ -30,16 +30,18 @@ def information_by_loops(joint):
     return answer
 
 
-def information_by_torch(joint):
-    p = joint / joint.sum()
-    product = torch.outer(p.sum(1), p.sum(0))
-    return torch.nn.functional.kl_div(product.log(), p, reduction="sum")
+def information_by_xlogx(joint):
+    def xlogx(values):
+        return torch.special.xlogy(values, values).sum()
+
+    N = joint.sum()
+    return (xlogx(joint) - xlogx(joint.sum(0)) - xlogx(joint.sum(1))) / N + N.log()
 
 
-def information_by_an_epsilon(joint):
+def information_without_nan(joint):
     p = joint / joint.sum()
-    product = torch.outer(p.sum(1), p.sum(0))
-    return (p * torch.log(p / product + 1e-300)).sum()
+    terms = p * (p.log() - p.sum(1, keepdim=True).log() - p.sum(0).log())
+    return torch.nan_to_num(terms).sum()
 
 
 def gap_by_topk(information, entropy):
@@ -128,8 +130,8 @@ RIGHT = {
         information_by_ratio,
         information_by_entropies,
         information_by_loops,
-        information_by_torch,
-        information_by_an_epsilon,
+        information_by_xlogx,
+        information_without_nan,
     ),
     "information_gap": (
         gap_by_topk,
@@ -170,6 +172,66 @@ def dci_naive(importance):
     return (importance.sum(1) * (1 - entropy)).sum() / importance.sum()
 
 
+def information_by_torch(joint):
+    p = joint / joint.sum()
+    product = torch.outer(p.sum(1), p.sum(0))
+    return torch.nn.functional.kl_div(product.log(), p, reduction="sum")
+
+
+def information_by_an_epsilon(joint):
+    p = joint / joint.sum()
+    product = torch.outer(p.sum(1), p.sum(0))
+    return (p * torch.log(p / product + 1e-300)).sum()
+
+
+def information_of_smoothed_cells(joint):
+    p = joint / joint.sum() + 1e-3
+    return information_by_ratio(p)
+
+
+def gap_along_factors(information, entropy):
+    best = torch.topk(information, 2, dim=-1).values
+    return (best[:, 0] - best[:, 1]) / entropy
+
+
+def gap_along_factors_first_rows(information, entropy):
+    best = torch.topk(information, 2, dim=-1).values
+    return (best[0] - best[1]) / entropy
+
+
+def gap_of_different_values(information, entropy):
+    gaps = []
+    for column, size in zip(information.T, entropy, strict=True):
+        second, first = column.unique()[-2:]
+        gaps.append((first - second) / size)
+    return torch.stack(gaps)
+
+
+def gap_squeezed(information, entropy):
+    return gap_by_topk(information, entropy).squeeze()
+
+
+def gap_of_known_factors(information, entropy):
+    best = information.topk(2, dim=0).values
+    return (best[0] - best[1]) / best[0] * (best[0] / entropy)
+
+
+def dci_with_the_base_of_used(importance):
+    sums = importance.sum(1)
+    p = importance / torch.where(sums > 0, sums, 1.0)[:, None]
+    base = torch.count_nonzero(p, dim=1).clamp(min=2)
+    scores = 1 + torch.special.xlogy(p, p).sum(1) / base.to(p.dtype).log()
+    return (scores * sums).sum() / sums.sum()
+
+
+def dci_smoothed(importance):
+    return dci_by_xlogy(importance + 1e-9 * (importance.sum(1, keepdim=True) > 0))
+
+
+def rotated_squeezed(W, mean, covariance, Q):
+    return tuple(part.squeeze() for part in rotated_plainly(W, mean, covariance, Q))
+
+
 def rotated_diagonal(W, mean, covariance, Q):
     variance = ((Q.T @ covariance) * Q.T).sum(1)
     return W @ Q, mean @ Q, torch.diag(variance)
@@ -197,16 +259,40 @@ def dci_perfect(importance):
 
 NAMED = [
     ("mutual_information", information_naive, "nan_at_zero"),
+    ("information_gap", gap_along_factors, "sorted_along_factors_in_columns"),
+    (
+        "information_gap",
+        gap_along_factors_first_rows,
+        "sorted_along_factors_in_rows",
+    ),
+    ("information_gap", gap_of_different_values, "ties_merged"),
+    ("disentanglement", dci_with_the_base_of_used, "base_of_used"),
     ("information_gap", the_published_bug, "sorted_along_factors"),
-    ("disentanglement", dci_naive, "nan_for_idle"),
+    ("disentanglement", dci_naive, "nan_at_zero"),
     ("rotate_model", rotated_diagonal, "diagonal_kept"),
 ]
 
-# A code that does not turn earns nothing, a constant next to nothing.
+# A code that does not turn earns nothing, and neither does a constant.
 ROWS = [
-    ("rotate_model", rotated_nothing, (False, False, False)),
-    ("mutual_information", information_none, (False, True, False)),
-    ("information_gap", gap_none, (False, False, False)),
-    ("information_gap", gap_all, (False, False, False)),
-    ("disentanglement", dci_perfect, (False, False, False)),
+    ("rotate_model", rotated_nothing, (False, False, False, False)),
+    ("rotate_model", rotated_squeezed, (True, True, True, False)),
+    ("mutual_information", information_none, (False,) * 4),
+    ("mutual_information", information_by_torch, (True, True, True, False)),
+    ("information_gap", gap_none, (False,) * 4),
+    ("information_gap", gap_all, (False,) * 4),
+    ("information_gap", gap_squeezed, (True, True, True, False)),
+    ("information_gap", gap_of_known_factors, (True, True, False, False)),
+    ("disentanglement", dci_perfect, (False,) * 4),
+    ("disentanglement", dci_smoothed, (True, True, True, False)),
+    ("disentanglement", dci_with_the_base_of_used, (True, True, True, False)),
+]
+
+SAYS = [
+    ("mutual_information", information_by_torch, "a level that never occurs"),
+    ("mutual_information", information_by_an_epsilon, "a level that never occurs"),
+    ("mutual_information", information_of_smoothed_cells, "where H(a) ="),
+    ("information_gap", gap_squeezed, "a single factor"),
+    ("information_gap", gap_of_known_factors, "NaN or infinite"),
+    ("disentanglement", dci_smoothed, "only their shares count"),
+    ("rotate_model", rotated_squeezed, "one example"),
 ]
