@@ -1,11 +1,15 @@
 """The cached runs with few labels: complete, reproducible, resumable."""
 
 import json
+import math
 
 import pytest
 import torch
 
+from course_utils.data import digits
 from course_utils.experiments import few_labels
+from course_utils.models.conditional import balanced_labels
+from course_utils.models.likelihoods import Bernoulli
 
 
 def test_the_cache_is_complete():
@@ -15,11 +19,61 @@ def test_the_cache_is_complete():
         assert accuracies.shape == (len(few_labels.COUNTS), len(few_labels.SEEDS))
         assert ((accuracies > 0.3) & (accuracies < 1)).all()
         assert (accuracies.mean(1).diff() > 0).all()  # more labels, more right
+    codes = few_labels.load_codes()
+    assert len(codes) == len(few_labels.MODELS) * len(few_labels.MEASURES)
+    for (_, what), scores in codes.items():
+        assert scores.shape == (len(few_labels.COUNTS), len(few_labels.SEEDS))
+        assert (scores < (math.log(10) if what == "nats" else 1)).all()
+
+
+def test_spreading_fills_in_labels_that_are_mostly_right_and_keeps_those_it_has():
+    train = digits("train", values="binary")
+    graph = few_labels.spread(100, 0)
+    filled = torch.from_numpy(graph.transduction_)
+    known = balanced_labels(train.y, 100, 0) >= 0
+    assert (filled == train.y).float().mean() > 0.8
+    assert (filled == train.y)[known].float().mean() > 0.95
+    named = few_labels.by_graph(graph, train.x[:50])
+    assert (named == filled[:50]).float().mean() > 0.9
+
+
+class Oracle(torch.nn.Module):
+    """A model whose z tells y or not, and which draws the class asked for or not."""
+
+    K = 1
+
+    def __init__(self, tells, draws):
+        super().__init__()
+        self.tells, self.draws = tells, draws
+
+    def encode(self, x, y):
+        mu = 20.0 * y.argmax(1, keepdim=True) * self.tells
+        return mu, torch.zeros(len(x), 1)
+
+    def decode(self, z, y):
+        return Bernoulli(torch.logit(y if self.draws else y.roll(1, 1), eps=1e-6))
+
+
+def first_pixels(x):
+    return x[:, :10]
+
+
+@pytest.mark.parametrize(("tells", "draws"), [(True, False), (False, True)])
+def test_codes_are_scored_by_what_they_tell_and_by_what_is_drawn(tells, draws):
+    def never_right(x):
+        return torch.zeros(len(x), dtype=torch.long)
+
+    model = Oracle(tells, draws)
+    found = few_labels.code_scores(model, never_right, first_pixels, seed=0)
+    assert found["drawn"] == float(draws)
+    assert (found["probe"] > 0.95) == tells
+    assert (found["nats"] > 1.5) == tells
+    assert found["probe, guessed"] < 0.2  # told 0 for every digit, z tells nothing
 
 
 def assert_reproduced(again):
     """Rounding differs between machines, and training amplifies it: to 15 digits."""
-    kept = json.loads(few_labels.PLACE.read_text())["runs"]["100/0"]
+    kept = json.loads(few_labels.PLACE.read_text())["runs"]["100/0"]["named"]
     assert all(abs(again[name] - kept[name]) <= 15 for name in again), again
 
 
@@ -33,8 +87,9 @@ def test_an_entry_of_the_rivals_can_be_reproduced():
 @pytest.mark.long
 def test_an_entry_can_be_reproduced():
     again = few_labels.run(100, 0)
-    assert set(again) == set(few_labels.METHODS)
-    assert_reproduced(again)
+    assert set(again["named"]) == set(few_labels.METHODS)
+    assert set(again["codes"]) == set(few_labels.MODELS)
+    assert_reproduced(again["named"])
 
 
 def test_what_is_there_is_not_run_again(tmp_path, monkeypatch):
@@ -42,7 +97,7 @@ def test_what_is_there_is_not_run_again(tmp_path, monkeypatch):
 
     def counted(count, seed):
         calls.append((count, seed))
-        return dict.fromkeys(few_labels.METHODS, 200)
+        return {"named": dict.fromkeys(few_labels.METHODS, 200), "codes": {}}
 
     monkeypatch.setattr(few_labels, "run", counted)
     place = tmp_path / "few.json"
