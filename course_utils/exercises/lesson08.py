@@ -12,6 +12,7 @@ from course_utils.grading.criteria import agrees, between, normal, rows_stand_al
 from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import LearnerError, Refused, Trial
+from course_utils.grading.values import difference
 from course_utils.objectives import gaussian_kl, iwae_bound, log_mean_exp
 
 WORDS = words_beside(__file__)
@@ -19,9 +20,16 @@ Edges = Callable[[torch.Generator], dict[str, Arguments]]  # by what is special
 
 
 def _at_the_edges(edges: Edges, text: str) -> Criterion:
-    """Each of the edges agrees; a message begins with what is special about it."""
+    """Each of the edges agrees; a message begins with what is special about it.
+
+    Where ordinary inputs are wrong already, that is all it says.
+    """
 
     def test(trial: Trial) -> None:
+        for arguments in trial.inputs():
+            got, want = trial.call(*arguments), trial.reference(*arguments)
+            if difference(got, want) > trial.exercise.tolerance:
+                raise Refused("it is not right on ordinary inputs yet: see above.")
         for special, arguments in edges(trial.generator).items():
             try:
                 got = trial.call(*arguments)
@@ -208,6 +216,14 @@ KL_PER_UNIT = declare(
         "logvar_added": instead(log_variance=lambda logvar: -logvar),
         "logvar_halved": instead(log_variance=lambda logvar: logvar / 2),
         "logvar_doubled": instead(log_variance=lambda logvar: 2 * logvar),
+        "shares": lambda answer: answer / answer.sum(),
+        "squares_and_variances": lambda square, variance: (
+            (square + variance).mean(0) / 2
+        ),
+        "half_minus_logvar": lambda logvar: -logvar.mean(0) / 2,
+        "mu_size": instead(square=lambda mu: mu.abs()),
+        "variances_alone": lambda variance: variance.mean(0),
+        "spread_of_kls": lambda terms: terms.std(0),
         "precision": instead(logvar=lambda logvar: -logvar),
         "one_missing": lambda answer: answer + 0.5,
         "one_added": lambda answer: answer + 1,
@@ -351,6 +367,13 @@ LINEAR_VAE_RATES = declare(
         "times_beta_at_sigma2": lambda eigenvalues, beta, sigma2: (
             0.5 * beta * (eigenvalues / sigma2).clamp(min=1).log()
         ),
+        "loading_unscaled": lambda eigenvalues, level: (
+            0.5 * (eigenvalues - level).clamp(min=0).log1p()
+        ),
+        "at_least_one_nat": lambda rates: rates.clamp(min=1),
+        "at_least_one_before_half": lambda rates: 0.5 * (2 * rates).clamp(min=1),
+        "threshold_beta": instead(active=lambda eigenvalues, beta: eigenvalues > beta),
+        "threshold_one": instead(active=lambda eigenvalues: eigenvalues > 1),
         "active_alone": lambda active, rates: rates[active],
     },
 )
@@ -486,6 +509,10 @@ FREE_BITS = declare(
             floored=lambda units, floor: floor * (units > floor)
         ),
         "largest_unit": lambda floored: floored.max(),
+        "largest_of_batch": instead(units=lambda kl: kl.amax(0)),
+        "middle_of_batch": instead(units=lambda kl: kl.median(0).values),
+        "multiplied": instead(floored=lambda units, floor: units * floor),
+        "total_times_n": lambda kl, rate, floor: rate.clamp(min=floor * len(kl)),
         "cut_off": lambda answer: answer.detach(),
         "slope_everywhere": instead(
             floored=lambda units, floor: units + (floor - units).clamp(min=0).detach()

@@ -12,6 +12,7 @@ from course_utils.grading.criteria import between, normal, uniform
 from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import LearnerError, Refused, Trial
+from course_utils.grading.values import difference
 from course_utils.oracles import rate_distortion
 
 WORDS = words_beside(__file__)
@@ -19,9 +20,16 @@ Edges = Callable[[torch.Generator], dict[str, Arguments]]  # by what is special
 
 
 def _at_the_edges(edges: Edges, text: str) -> Criterion:
-    """Each of the edges agrees; a message begins with what is special about it."""
+    """Each of the edges agrees; a message begins with what is special about it.
+
+    Where ordinary inputs are wrong already, that is all it says.
+    """
 
     def test(trial: Trial) -> None:
+        for arguments in trial.inputs():
+            got, want = trial.call(*arguments), trial.reference(*arguments)
+            if difference(got, want) > trial.exercise.tolerance:
+                raise Refused("it is not right on ordinary inputs yet: see above.")
         for special, arguments in edges(trial.generator).items():
             try:
                 got = trial.call(*arguments)
@@ -153,6 +161,12 @@ DUAL_STEP = declare(
         ),
         "small_floor": lambda moved: max(1e-3, moved),
         "rounded": lambda moved: round(max(0.0, moved), 2),
+        "excess_alone": instead(moved=lambda excess: excess),
+        "step_alone": instead(moved=lambda beta, step: beta + step),
+        "at_least_delta": lambda moved, delta: max(delta, moved),
+        "decayed": instead(
+            moved=lambda beta, step, excess: (1 - step) * beta + step * excess
+        ),
         "stays": lambda beta: beta,
         "change_alone": lambda step, excess: step * excess,
     },
@@ -307,6 +321,25 @@ KKT = declare(
         "primal_relative": instead(
             primal=lambda excess, delta: max(0.0, excess) / delta
         ),
+        "primal_below_alone": instead(primal=lambda excess: min(0.0, excess)),
+        "primal_as_verdict": instead(primal=lambda excess: float(excess > 0)),
+        "verdicts": instead(
+            primal=lambda excess: float(excess > 0), dual=lambda beta: float(beta < 0)
+        ),
+        "dual_wrong_sign_and_slackness_signed": instead(
+            dual=lambda beta: max(0.0, beta), slackness=lambda product: product
+        ),
+        "nothing_clamped": instead(
+            primal=lambda excess: excess,
+            dual=lambda beta: -beta,
+            slackness=lambda product: product,
+        ),
+        "left_as_they_are": instead(
+            primal=lambda excess: excess,
+            dual=lambda beta: beta,
+            slackness=lambda product: product,
+        ),
+        "slackness_squared": instead(slackness=lambda product: product**2),
         "dual_minus_beta": instead(dual=lambda beta: -beta),
         "dual_signed": instead(dual=lambda beta: min(0.0, beta)),
         "beta_clamped_first": instead(
@@ -520,6 +553,20 @@ BETA_FOR_RATE = declare(
         ),
         "first_idle": instead(
             level=lambda variances, used: float(variances[: used + 1][-1])
+        ),
+        "last_variance": instead(level=lambda variances: float(variances[-1])),
+        "first_without_half": instead(
+            level=lambda variances, delta: float(variances[0]) * math.exp(-delta)
+        ),
+        "mean_variance": instead(
+            level=lambda variances, delta: (
+                float(variances.mean()) * math.exp(-2 * delta / len(variances))
+            )
+        ),
+        "mean_variance_delta_undivided": instead(
+            level=lambda variances, delta: (
+                float(variances.mean()) * math.exp(-2 * delta)
+            )
         ),
         "delta_each_latent": lambda variances, sigma2, delta: beta_for_rate(
             variances, sigma2, delta * len(variances)

@@ -13,6 +13,7 @@ from course_utils.grading.criteria import normal, uniform
 from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import LearnerError, Refused, Trial
+from course_utils.grading.values import difference
 from course_utils.metrics.disentanglement import (
     completeness,
     disentanglement,
@@ -26,9 +27,16 @@ Edges = Callable[[torch.Generator], dict[str, Arguments]]  # by what is special
 
 
 def _at_the_edges(edges: Edges, text: str) -> Criterion:
-    """Each of the edges agrees; a message begins with what is special about it."""
+    """Each of the edges agrees; a message begins with what is special about it.
+
+    Where ordinary inputs are wrong already, that is all it says.
+    """
 
     def test(trial: Trial) -> None:
+        for arguments in trial.inputs():
+            got, want = trial.call(*arguments), trial.reference(*arguments)
+            if difference(got, want) > trial.exercise.tolerance:
+                raise Refused("it is not right on ordinary inputs yet: see above.")
         for special, arguments in edges(trial.generator).items():
             try:
                 got = trial.call(*arguments)
@@ -179,6 +187,13 @@ MUTUAL_INFORMATION = declare(
         "bias_taken_off": lambda answer, joint: (
             answer - (len(joint) - 1) * (joint.shape[1] - 1) / (2 * joint.sum())
         ),
+        "ratio_of_counts": instead(
+            ratio=lambda joint: joint / (joint.sum(1, keepdim=True) * joint.sum(0))
+        ),
+        "margins_added": instead(product=lambda rows, columns: rows + columns),
+        "cells_averaged_of_counts": lambda joint: xlogy(
+            joint, joint / (joint.sum(1, keepdim=True) * joint.sum(0))
+        ).mean(),
         "each_row": lambda terms: terms.sum(1),
         "each_cell": lambda terms: terms,
     },
@@ -327,6 +342,12 @@ INFORMATION_GAP = declare(
         ),
         "of_both": lambda gap, first, second: gap / (first + second),
         "of_all": lambda gap, information: gap / information.sum(0),
+        "second_not_scaled": lambda first, second, entropy: first / entropy - second,
+        "share_of_best": lambda first, information: first / information.sum(0),
+        "second_and_third": lambda second, ordered, entropy: (
+            (second - ordered[2]) / entropy
+        ),
+        "spread": lambda information, entropy: information.std(0) / entropy,
         "log_units": lambda gap, information: gap / math.log(len(information)),
         "log_factors": lambda gap, entropy: gap / math.log(len(entropy)),
         "sum_of_entropies": lambda gap, entropy: gap / entropy.sum(),
@@ -495,6 +516,16 @@ DISENTANGLEMENT = declare(
             1 - _evenness(_shares(importance.sum(0), 0))
         ),
         "of_row_sums": lambda importance: 1 - _evenness(_shares(importance.sum(1), 0)),
+        "entropy_averaged": instead(
+            scores=lambda p, base: 1 + xlogy(p, p).mean(1) / math.log(base)
+        ),
+        "base_less_one": instead(
+            scores=lambda p, base: 1 + xlogy(p, p).sum(1) / math.log(base - 1)
+        ),
+        "entropy_of_table": lambda importance: (
+            1 - _evenness(importance.flatten() / importance.sum())
+        ),
+        "largest_less_mean": instead(scores=lambda p, first: first - p.mean(1)),
         "impurity": instead(scores=lambda p: (p**2).sum(1)),
         "scores_summed": lambda scores: scores.sum(),
         "best_unit": lambda scores: scores.max(),
@@ -646,6 +677,11 @@ ROTATE_MODEL = declare(
             Q=lambda covariance: torch.linalg.eigh(covariance).eigenvectors
         ),
         "decoder_transposed": instead(decoder=lambda decoder: decoder.T),
+        "means_and_covariance_inverse": instead(
+            means=lambda mean, Q: mean @ Q.T,
+            turned=lambda covariance, Q: Q @ covariance @ Q.T,
+        ),
+        "covariance_forgotten": instead(turned=lambda Q: Q.T @ Q),
         "decoder_and_covariance_inverse": instead(
             decoder=lambda W, Q: W @ Q.T,
             turned=lambda covariance, Q: Q @ covariance @ Q.T,
