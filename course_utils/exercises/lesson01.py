@@ -382,6 +382,17 @@ def mix_code(encoder: Tensor, decoder: Tensor, A: Tensor) -> tuple[Tensor, Tenso
     return A @ encoder, linalg.solve(A, decoder, left=False)
 
 
+def _uneven_mixing(trial: Trial) -> None:
+    for arguments in _mix_edges(trial.generator):
+        got, want = trial.call(*arguments), trial.reference(*arguments)
+        trial.expect_close(
+            got,
+            want,
+            "for an A that stretches one direction fifty times as much as another (is "
+            "something added to A, or are small singular values cut off?)",
+        )
+
+
 def _same_reconstruction(trial: Trial) -> None:
     encoder, decoder, A = trial.inputs()[0]
     new_encoder, new_decoder = trial.call(encoder, decoder, A)
@@ -408,7 +419,7 @@ MIX_CODE = declare(
     _mix_inputs,
     criteria=(
         agrees("returns A F and G A⁻¹", 2.0),
-        agrees("inverts any mixing, however uneven", 1.0, inputs=_mix_edges),
+        Criterion("inverts any mixing, however uneven", 1.0, _uneven_mixing),
         Criterion("leaves every reconstruction as it was", 1.0, _same_reconstruction),
         Criterion("turns the code z into A z", 1.0, _code_is_mixed),
     ),

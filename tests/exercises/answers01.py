@@ -189,6 +189,7 @@ SAYS = (
     ("optimal_loss", k_of_the_lesson, "must depend on the K"),
     ("largest_angle", clamped_below_one, "clamped below 1"),
     ("largest_angle", not_clamped, "clamp it first"),
+    ("mix_code", small_singular_values_cut, "small singular values cut off"),
 )
 
 
