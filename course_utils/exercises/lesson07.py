@@ -13,6 +13,7 @@ from torch.special import ndtri
 from course_utils import objectives, plots
 from course_utils.grading.criteria import (
     agrees,
+    at_the_edges,
     between,
     gradients,
     normal,
@@ -22,8 +23,8 @@ from course_utils.grading.criteria import (
 )
 from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
-from course_utils.grading.trial import LearnerError, Refused, Trial
-from course_utils.grading.values import as_float, difference
+from course_utils.grading.trial import Refused, Trial
+from course_utils.grading.values import as_float
 
 Pair = tuple[Tensor, Tensor]
 LOG_2PI = math.log(2 * math.pi)
@@ -44,27 +45,6 @@ def _own_row(dims: tuple[int, ...]) -> Criterion:
         alone.test(trial)
 
     return Criterion(alone.text, alone.points, test)
-
-
-def _at_the_edges(edges: Edges, text: str) -> Criterion:
-    """Each of the edges agrees; a message begins with what is special about it.
-
-    Where ordinary inputs are wrong already, that is all it says.
-    """
-
-    def test(trial: Trial) -> None:
-        for arguments in trial.inputs():
-            got, want = trial.call(*arguments), trial.reference(*arguments)
-            if difference(got, want) > trial.exercise.tolerance:
-                raise Refused("it is not right on ordinary inputs yet: see above.")
-        for special, arguments in edges(trial.generator).items():
-            try:
-                got = trial.call(*arguments)
-            except (Refused, LearnerError) as problem:
-                raise Refused(f"{special}: {problem}") from None
-            trial.expect_close(got, trial.reference(*arguments), special)
-
-    return Criterion(text, 1.0, test)
 
 
 # --- negative_elbo ------------------------------------------------------------------
@@ -112,7 +92,7 @@ NEGATIVE_ELBO = declare(
     criteria=(
         output(0, "distortion", what="the distortion, the cross-entropy"),
         output(1, "rate", what="the rate, the KL to the prior"),
-        _at_the_edges(_hard_passes, "exact at extreme logits and variances"),
+        at_the_edges(_hard_passes, "exact at extreme logits and variances"),
         gradients("both terms can be trained through"),
         _own_row((0, 0, 0, 0)),
     ),
@@ -344,7 +324,7 @@ GAUSSIAN_LOG_PROB = declare(
     criteria=(
         agrees("equal to the closed form"),
         Criterion("a density: it integrates to 1", 1.0, _integrates_to_one),
-        _at_the_edges(_hard_pixels, "at any σ, and far from the mean"),
+        at_the_edges(_hard_pixels, "at any σ, and far from the mean"),
         gradients("the mean and σ can be trained through it"),
         _own_row((0, 0)),
     ),

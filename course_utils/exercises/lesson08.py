@@ -8,36 +8,20 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, logsumexp
 
-from course_utils.grading.criteria import agrees, between, normal, rows_stand_alone
+from course_utils.grading.criteria import (
+    agrees,
+    at_the_edges,
+    between,
+    normal,
+    rows_stand_alone,
+)
 from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
-from course_utils.grading.trial import LearnerError, Refused, Trial
-from course_utils.grading.values import difference
+from course_utils.grading.trial import Refused, Trial
 from course_utils.objectives import gaussian_kl, iwae_bound, log_mean_exp
 
 WORDS = words_beside(__file__)
 Edges = Callable[[torch.Generator], dict[str, Arguments]]  # by what is special
-
-
-def _at_the_edges(edges: Edges, text: str) -> Criterion:
-    """Each of the edges agrees; a message begins with what is special about it.
-
-    Where ordinary inputs are wrong already, that is all it says.
-    """
-
-    def test(trial: Trial) -> None:
-        for arguments in trial.inputs():
-            got, want = trial.call(*arguments), trial.reference(*arguments)
-            if difference(got, want) > trial.exercise.tolerance:
-                raise Refused("it is not right on ordinary inputs yet: see above.")
-        for special, arguments in edges(trial.generator).items():
-            try:
-                got = trial.call(*arguments)
-            except (Refused, LearnerError) as problem:
-                raise Refused(f"{special}: {problem}") from None
-            trial.expect_close(got, trial.reference(*arguments), special)
-
-    return Criterion(text, 1.0, test)
 
 
 # --- iwae_bound ---------------------------------------------------------------------
@@ -163,7 +147,7 @@ KL_PER_UNIT = declare(
             "0 for a unit that equals the prior, else above", 1.0, _zero_at_the_prior
         ),
         Criterion("the units add up to the rate", 1.0, _adds_up_to_the_rate),
-        _at_the_edges(_hard_posteriors, "for one example, one unit and any variance"),
+        at_the_edges(_hard_posteriors, "for one example, one unit and any variance"),
     ),
     steps={
         "square": lambda mu: mu**2,
@@ -308,7 +292,7 @@ LINEAR_VAE_RATES = declare(
         Criterion("½ log of what the derivation says", 2.0, _each_direction),
         Criterion("0 exactly where the direction is idle", 1.0, _idle_below),
         Criterion("only the product βσ² matters", 1.0, _product_decides),
-        _at_the_edges(_hard_spectra, "for λ = 0, and for any β"),
+        at_the_edges(_hard_spectra, "for λ = 0, and for any β"),
     ),
     steps={
         "level": lambda beta, sigma2: beta * sigma2,
@@ -465,7 +449,7 @@ FREE_BITS = declare(
         Criterion("the floor holds for each unit's batch mean", 2.0, _worked),
         Criterion("no slope below the floor, 1/N above", 1.0, _slopes),
         Criterion("with floor 0 it is the plain rate", 1.0, _no_floor),
-        _at_the_edges(_hard_kls, "for one example, one unit and any floor"),
+        at_the_edges(_hard_kls, "for one example, one unit and any floor"),
     ),
     gradients=(0,),
     steps={

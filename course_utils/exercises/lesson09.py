@@ -8,36 +8,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from course_utils.grading.criteria import between, normal, uniform
+from course_utils.grading.criteria import at_the_edges, between, normal, uniform
 from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
-from course_utils.grading.trial import LearnerError, Refused, Trial
-from course_utils.grading.values import difference
+from course_utils.grading.trial import Refused, Trial
 from course_utils.oracles import rate_distortion
 
 WORDS = words_beside(__file__)
 Edges = Callable[[torch.Generator], dict[str, Arguments]]  # by what is special
-
-
-def _at_the_edges(edges: Edges, text: str) -> Criterion:
-    """Each of the edges agrees; a message begins with what is special about it.
-
-    Where ordinary inputs are wrong already, that is all it says.
-    """
-
-    def test(trial: Trial) -> None:
-        for arguments in trial.inputs():
-            got, want = trial.call(*arguments), trial.reference(*arguments)
-            if difference(got, want) > trial.exercise.tolerance:
-                raise Refused("it is not right on ordinary inputs yet: see above.")
-        for special, arguments in edges(trial.generator).items():
-            try:
-                got = trial.call(*arguments)
-            except (Refused, LearnerError) as problem:
-                raise Refused(f"{special}: {problem}") from None
-            trial.expect_close(got, trial.reference(*arguments), special)
-
-    return Criterion(text, 1.0, test)
 
 
 # --- dual_step ----------------------------------------------------------------------
@@ -257,7 +235,7 @@ KKT = declare(
         Criterion("the four residuals", 2.0, _four_residuals),
         Criterion("all 0 at a solution, binding or not", 1.0, _zero_at_a_solution),
         Criterion("none below 0", 1.0, _never_negative),
-        _at_the_edges(_hard_points, "small misses, β = 0, the rate at δ"),
+        at_the_edges(_hard_points, "small misses, β = 0, the rate at δ"),
     ),
     steps={
         "priced": lambda beta, slope_rate: beta * slope_rate,
@@ -509,7 +487,7 @@ BETA_FOR_RATE = declare(
         Criterion("β from δ, with some latents idle", 2.0, _spends_delta),
         Criterion("and with every latent active", 1.0, _everything_used),
         Criterion("only the product βσ² matters", 1.0, _only_the_product_counts),
-        _at_the_edges(_hard_worlds, "one latent, many, equal ones, any size of β"),
+        at_the_edges(_hard_worlds, "one latent, many, equal ones, any size of β"),
     ),
     steps={
         "used": _used,

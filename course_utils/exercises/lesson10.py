@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 from torch.special import xlogy
 
-from course_utils.grading.criteria import normal, uniform
+from course_utils.grading.criteria import at_the_edges, normal, uniform
 from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
-from course_utils.grading.trial import LearnerError, Refused, Trial
-from course_utils.grading.values import difference
+from course_utils.grading.trial import Refused, Trial
 from course_utils.metrics.disentanglement import (
     completeness,
     disentanglement,
@@ -24,27 +23,6 @@ from course_utils.metrics.disentanglement import (
 
 WORDS = words_beside(__file__)
 Edges = Callable[[torch.Generator], dict[str, Arguments]]  # by what is special
-
-
-def _at_the_edges(edges: Edges, text: str) -> Criterion:
-    """Each of the edges agrees; a message begins with what is special about it.
-
-    Where ordinary inputs are wrong already, that is all it says.
-    """
-
-    def test(trial: Trial) -> None:
-        for arguments in trial.inputs():
-            got, want = trial.call(*arguments), trial.reference(*arguments)
-            if difference(got, want) > trial.exercise.tolerance:
-                raise Refused("it is not right on ordinary inputs yet: see above.")
-        for special, arguments in edges(trial.generator).items():
-            try:
-                got = trial.call(*arguments)
-            except (Refused, LearnerError) as problem:
-                raise Refused(f"{special}: {problem}") from None
-            trial.expect_close(got, trial.reference(*arguments), special)
-
-    return Criterion(text, 1.0, test)
 
 
 # --- mutual_information -------------------------------------------------------------
@@ -126,7 +104,7 @@ MUTUAL_INFORMATION = declare(
         ),
         Criterion("0 for unrelated variables", 1.0, _zero_if_independent),
         Criterion("the entropy for a renaming", 1.0, _entropy_if_one_to_one),
-        _at_the_edges(_hard_tables, "levels that never occur, and any counts"),
+        at_the_edges(_hard_tables, "levels that never occur, and any counts"),
     ),
     steps={
         "p": lambda joint: joint / joint.sum(),
@@ -282,7 +260,7 @@ INFORMATION_GAP = declare(
         ),
         Criterion("the order of the units plays no role", 1.0, _units_have_no_order),
         Criterion("1 for one unit alone, 0 for two alike", 1.0, _one_and_zero),
-        _at_the_edges(_hard_informations, "ties, one factor, nothing known"),
+        at_the_edges(_hard_informations, "ties, one factor, nothing known"),
     ),
     edges=_with_copies,
     steps={
@@ -461,7 +439,7 @@ DISENTANGLEMENT = declare(
         Criterion("1 − entropy of each unit's shares, weighted", 2.0, _score_is_right),
         Criterion("an idle unit changes nothing", 1.0, _idle_unit),
         Criterion("1 at best, 0 at worst", 1.0, _ends_of_the_scale),
-        _at_the_edges(_hard_importances, "shares of 0, idle units, any scale"),
+        at_the_edges(_hard_importances, "shares of 0, idle units, any scale"),
     ),
     edges=_with_zeros,
     steps={
@@ -626,7 +604,7 @@ ROTATE_MODEL = declare(
         ),
         Criterion("the decoder draws what it drew before", 1.0, _same_pictures),
         Criterion("p(x) and the rate are as before", 1.0, _same_rate),
-        _at_the_edges(_hard_models, "one example, one latent, few dimensions"),
+        at_the_edges(_hard_models, "one example, one latent, few dimensions"),
     ),
     steps={
         "decoder": lambda W, Q: W @ Q,

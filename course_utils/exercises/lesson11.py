@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.special import entr
 
 from course_utils.grading.criteria import (
+    at_the_edges,
     between,
     gradients,
     normal,
@@ -18,7 +19,7 @@ from course_utils.grading.criteria import (
 )
 from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
-from course_utils.grading.trial import LearnerError, Refused, Trial, gradients_of
+from course_utils.grading.trial import Refused, Trial, gradients_of
 from course_utils.grading.values import difference
 from course_utils.metrics import leakage
 from course_utils.models import conditional
@@ -26,27 +27,6 @@ from course_utils.objectives import gaussian_kl, log_mean_exp
 
 WORDS = words_beside(__file__)
 Edges = Callable[[torch.Generator], dict[str, Arguments]]  # by what is special
-
-
-def _at_the_edges(edges: Edges, text: str, points: float = 1.0) -> Criterion:
-    """Each of the edges agrees; a message begins with what is special about it.
-
-    Where ordinary inputs are wrong already, that is all it says.
-    """
-
-    def test(trial: Trial) -> None:
-        for arguments in trial.inputs():
-            got, want = trial.call(*arguments), trial.reference(*arguments)
-            if difference(got, want) > trial.exercise.tolerance:
-                raise Refused("it is not right on ordinary inputs yet: see above.")
-        for special, arguments in edges(trial.generator).items():
-            try:
-                got = trial.call(*arguments)
-            except (Refused, LearnerError) as problem:
-                raise Refused(f"{special}: {problem}") from None
-            trial.expect_close(got, trial.reference(*arguments), special)
-
-    return Criterion(text, points, test)
 
 
 def _expect_no_draw(trial: Trial, arguments: Arguments, said: str) -> None:
@@ -163,7 +143,7 @@ CONDITIONAL_TERMS = declare(
             what="the rate, the KL to the prior N(0, I)",
         ),
         Criterion("the decoder is told the label", 1.0, _told_the_label),
-        _at_the_edges(_hard_worlds, "any label, any variance", 0.5),
+        at_the_edges(_hard_worlds, "any label, any variance", 0.5),
         gradients("both terms can be trained through"),
         rows_stand_alone("each example by itself", 0.5, dims=(0, 0, 0, 0, 0)),
     ),
@@ -372,7 +352,7 @@ UNLABELLED_BOUND = declare(
         Criterion("the best q(y|x) closes the gap of y", 1.0, _best_q_reaches_the_sum),
         Criterion("no class is special", 1.0, _order_of_classes),
         Criterion("classifier and model can be trained through it", 1.0, _trains_both),
-        _at_the_edges(_hard_bounds, "one example; a classifier sure or blind"),
+        at_the_edges(_hard_bounds, "one example; a classifier sure or blind"),
     ),
     steps={
         "q": lambda log_q_y: log_q_y.exp(),
@@ -528,7 +508,7 @@ LEAKED_NATS = declare(
         Criterion("H(y) − cross-entropy", 2.0, _leak_is_right),
         Criterion("0 for a blind probe, H(y) for a perfect one", 1.0, _knows_nothing),
         Criterion("below 0 for one that is wrong", 1.0, _may_be_negative),
-        _at_the_edges(_hard_probes, "absent classes, one example, any probe"),
+        at_the_edges(_hard_probes, "absent classes, one example, any probe"),
     ),
     edges=_misled,
     steps={

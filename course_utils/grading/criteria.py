@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
 import torch
 
 from course_utils.grading.exercise import Arguments, Criterion, Exercise
-from course_utils.grading.trial import Refused, Trial, copied, gradients_of
+from course_utils.grading.trial import (
+    LearnerError,
+    Refused,
+    Trial,
+    copied,
+    gradients_of,
+)
+from course_utils.grading.values import difference
 
 # --- draws --------------------------------------------------------------------------
 
@@ -82,6 +89,39 @@ def output(
         for arguments in trial.inputs()[:draws]:
             got, want = trial.call(*arguments), trial.reference(*arguments)
             trial.expect_close(got[place], want[place], what or text)
+
+    return Criterion(text, points, test)
+
+
+def at_the_edges(
+    edges: Callable[[torch.Generator], Mapping[str, Arguments]],
+    text: str,
+    points: float = 1.0,
+) -> Criterion:
+    """Build the criterion that the function agrees on special inputs, too.
+
+    Where ordinary inputs are wrong already, that is all it says.
+
+    Parameters
+    ----------
+    edges
+        ``edges(generator) -> inputs`` by what is special about each, which begins a
+        message.
+    text, points
+        As in `Criterion`.
+    """
+
+    def test(trial: Trial) -> None:
+        for arguments in trial.inputs():
+            got, want = trial.call(*arguments), trial.reference(*arguments)
+            if difference(got, want) > trial.exercise.tolerance:
+                raise Refused("it is not right on ordinary inputs yet: see above.")
+        for special, arguments in edges(trial.generator).items():
+            try:
+                got = trial.call(*arguments)
+            except (Refused, LearnerError) as problem:
+                raise Refused(f"{special}: {problem}") from None
+            trial.expect_close(got, trial.reference(*arguments), special)
 
     return Criterion(text, points, test)
 

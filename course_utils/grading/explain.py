@@ -20,6 +20,8 @@ from course_utils.grading.relations import relation
 from course_utils.grading.trial import copied
 from course_utils.grading.values import difference, structure_problem
 
+LEAST = 2  # calls; what holds for one may be chance
+
 
 class Probe(NamedTuple):
     """One call: what was given, what came back, and what the course's version says."""
@@ -39,8 +41,9 @@ def explain(exercise: Exercise, probes: list[Probe]) -> str | None:
     probes
         Calls of the learner's function, with answers of any kind.
     """
-    if not all(_is_finite(probe.got) for probe in probes):
-        return None  # NaN has a message of its own
+    probes = [probe for probe in probes if _is_finite(probe.got)]
+    if len(probes) < LEAST:  # NaN has a message of its own
+        return None
     names = tuple(inspect.signature(exercise.reference).parameters)
     if exercise.fingerprint is as_it_is:
         said = _of_the_output(names, probes)

@@ -22,6 +22,7 @@ from course_utils.grading.exercise import (
     Misconception,
     Report,
     Row,
+    as_it_is,
 )
 from course_utils.grading.explain import Probe, explain
 from course_utils.grading.surroundings import generators_kept, restored
@@ -111,10 +112,9 @@ def _watched(given: Arguments, places: tuple[int, ...]) -> Arguments:
     return given
 
 
-def _calls(exercise: Exercise, trial: Trial, draws: int = DRAWS) -> list[_Call]:
-    given = [arguments for _ in range(draws) for arguments in trial.inputs()]
+def _calls(exercise: Exercise, trial: Trial, given: list[Arguments]) -> list[_Call]:
     calls = []
-    for arguments in [*given, *exercise.edges(trial.generator)]:
+    for arguments in given:
         want = _outcome(exercise, exercise.reference, arguments)
         right = want if isinstance(want, _Raised) else _answer(exercise, want)
         got = _learners(exercise, trial, arguments, kind_of(right))
@@ -157,22 +157,73 @@ def _compared(exercise: Exercise, arguments: Arguments, outcome: Any) -> Any:
 
 
 def _diagnosed(
-    exercise: Exercise, trial: Trial, calls: list[_Call]
-) -> tuple[Misconception | None, str | None]:
-    """Find what a wrong answer is: a mistake on file, or what can be said of it."""
-    if all(_equal(exercise, call, call.want) for call in calls):
+    trial: Trial, ordinary: list[_Call], edges: list[_Call]
+) -> tuple[str | None, str | None]:
+    """Find what a wrong answer is: a mistake on file, or what can be said of it.
+
+    Returns
+    -------
+    tuple
+        The mistake's name, where there is one on file, and the diagnosis.
+    """
+    exercise = trial.exercise
+    if all(_equal(exercise, call, call.want) for call in [*ordinary, *edges]):
         return None, None  # the values are right: the fault is elsewhere
-    found = _recognise(exercise, calls)
+    found = _recognise(exercise, [*ordinary, *edges])
+    if all(_equal(exercise, call, call.want) for call in ordinary):
+        return (found.name, found.diagnosis) if found else (None, None)
+    found = found or _recognise(exercise, ordinary)  # and more goes wrong at the edges
     if found:
-        return found, found.diagnosis
-    if any(isinstance(one, _Raised) for call in calls for one in (call.got, call.want)):
+        return found.name, found.diagnosis
+    outcomes = [one for call in ordinary for one in (call.got, call.want)]
+    if any(isinstance(one, _Raised) for one in outcomes):
         return None, None
     probes = [
         Probe(call.arguments, _answer(exercise, call.got), _answer(exercise, call.want))
-        for call in calls
+        for call in ordinary
     ]
+    if all(difference(probe.got, probe.want) <= exercise.tolerance for probe in probes):
+        return None, None  # a gradient is wrong, and its criterion says so
+    several = _recognise_parts(exercise, probes)
+    if several:
+        return " + ".join(one.name for one in several), _joined(several)
     with trial.limits():
         return None, explain(exercise, probes)
+
+
+def _recognise_parts(exercise: Exercise, probes: list[Probe]) -> list[Misconception]:
+    """Find a misconception for each wrong one of several values, or none at all."""
+    if exercise.fingerprint is not as_it_is or not isinstance(probes[0].want, tuple):
+        return []
+    found = []
+    for place in range(len(probes[0].want)):
+        if all(_part_is(exercise, probe, place, probe.want) for probe in probes):
+            continue
+        for misconception in exercise.misconceptions:
+            if all(
+                _part_is(exercise, probe, place, misconception.wrong)
+                for probe in probes
+            ):
+                found.append(misconception)
+                break
+        else:
+            return []
+    return list(dict.fromkeys(found))
+
+
+def _part_is(exercise: Exercise, probe: Probe, place: int, other: Any) -> bool:
+    """Whether one of several values is that of an answer, or of a wrong version's."""
+    if callable(other):
+        outcome = _outcome(exercise, other, probe.arguments)
+        other = outcome if isinstance(outcome, _Raised) else _answer(exercise, outcome)
+    whole = (probe.got, other)
+    if not all(isinstance(w, tuple | list) and len(w) > place for w in whole):
+        return False
+    return difference(probe.got[place], other[place]) <= exercise.tolerance
+
+
+def _joined(several: list[Misconception]) -> str:
+    return " ".join(dict.fromkeys(m.diagnosis for m in several))
 
 
 def _answer(exercise: Exercise, outcome: Any) -> Any:
@@ -231,18 +282,20 @@ def _graded(exercise: Exercise, trial: Trial) -> Report:
     except NotAttempted:
         return _untouched(exercise)
     passed = all(row.message is None for row in rows)
-    misconception, diagnosis = None, None
+    name, diagnosis = None, None
     if not passed and not ended:
         with contextlib.suppress(Stop):
-            calls = _calls(exercise, trial)
-            if _is_constant(exercise, calls):
+            given = [inputs for _ in range(DRAWS) for inputs in trial.inputs()]
+            ordinary = _calls(exercise, trial, given)
+            edges = _calls(exercise, trial, exercise.edges(trial.generator))
+            if _is_constant(exercise, ordinary):
                 rows = [_not_earned(row) for row in rows]
-            misconception, diagnosis = _diagnosed(exercise, trial, calls)
+            name, diagnosis = _diagnosed(trial, ordinary, edges)
     return Report(
         exercise.name,
         "passed" if passed else "failed",
         tuple(rows),
-        misconception=misconception.name if misconception else None,
+        misconception=name,
         diagnosis=diagnosis,
         notes=tuple(dict.fromkeys(trial.heard))[:4],
         converted=trial.kind is not None,

@@ -114,6 +114,8 @@ def _scaled(pairs: Pairs, sizes: list[dict[str, float]]) -> str | None:
         if not (math.isfinite(factor) and factor and _near(got, factor * want)):
             return None
         factors.append(factor)
+    if _all_are(factors, [1.0] * len(factors)):
+        return None
     for value, text in FACTORS.items():
         if _all_are(factors, [value] * len(factors)):
             return text

@@ -20,6 +20,7 @@ import torch
 
 from course_utils.exercises import all_exercises
 from course_utils.grading.grade import grade
+from course_utils.grading.trial import copied
 
 SEEDS = int(os.environ.get("COURSE_SEEDS", "8"))
 FILES = sorted(Path(__file__).parent.glob("answers??.py"))
@@ -91,6 +92,13 @@ def test_mistakes_are_refused_and_named(name, mistake):
         assert report.score < EXERCISES[name].points
         # Two that are the same function share one diagnosis.
         assert report.diagnosis == known.diagnosis, (seed, report)
+
+
+@pytest.mark.parametrize(("name", "mistake"), MISTAKES)
+def test_a_mistake_on_file_is_an_answer_and_no_error(name, mistake):
+    known = {item.name: item for item in EXERCISES[name].misconceptions}[mistake]
+    arguments = EXERCISES[name].inputs(torch.Generator().manual_seed(0))[0]
+    known.wrong(*copied(arguments))
 
 
 @pytest.mark.parametrize(("name", "answer", "mistake"), data("NAMED"))

@@ -6,6 +6,7 @@ import math
 import os
 import random
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -343,3 +344,37 @@ def test_nothing_is_named_where_the_values_are_right():
     assert report.status == "failed"
     assert "changes its inputs" in said(report)
     assert report.misconception is None and report.diagnosis is None
+
+
+def test_two_mistakes_in_two_values_are_both_named():
+    def reference(x, scale):
+        return x * scale, x + scale
+
+    asked = exercise(
+        criteria=(agrees("agrees"),),
+        misconceptions=(
+            Misconception("bent", "The first.", lambda x, s: (x**2 * s, x + s)),
+            Misconception("moved", "The second.", lambda x, s: (x * s, x - s)),
+        ),
+        edges=lambda g: [],
+    )
+    asked = replace(asked, reference=reference)
+    report = grade(asked, lambda x, s: (x**2 * s, x - s), 0)
+    assert report.misconception == "bent + moved"
+    assert report.diagnosis == "The first. The second."
+    assert grade(asked, lambda x, s: (x**2 * s, x.exp()), 0).misconception is None
+
+
+def test_a_mistake_keeps_its_name_where_more_goes_wrong_at_the_edges():
+    half = Misconception("half", "You halve.", lambda x, s: x * s / 2)
+    asked = exercise(misconceptions=(half,))
+    report = grade(asked, lambda x, s: (x * s / 2).clamp(max=10), 0)
+    assert report.misconception == "half"
+
+
+def test_a_wrong_gradient_of_right_values_is_not_explained_by_values():
+    asked = exercise(
+        criteria=(gradients("trains"),), gradients=(0,), edges=lambda g: []
+    )
+    report = grade(asked, lambda x, s: x * s + (x - x.detach()), 0)
+    assert (report.status, report.diagnosis) == ("failed", None)
