@@ -198,9 +198,9 @@ def walk_minus_fade(model: Any) -> float:
     """Return the share off along straight lines in code, minus the cross-fade's."""
     test = digits("test")
     i, j = holes.random_pairs(test.y, same=False, count=60, seed=2, drawn=240)
-    ends = code_of(model, test.x[i]), code_of(model, test.x[j])
-    walk = holes.straight_path(*ends, 9).reshape(-1, ends[0].shape[1])
-    fade = holes.straight_path(*(image_of(model, z) for z in ends), 9)
+    first, last = code_of(model, test.x[i]), code_of(model, test.x[j])
+    walk = holes.straight_path(first, last, 9).reshape(-1, first.shape[1])
+    fade = holes.straight_path(image_of(model, first), image_of(model, last), 9)
     off = [_meter().off(x) for x in (image_of(model, walk), fade.reshape(-1, 64))]
     return intervals.share(off[0]) - intervals.share(off[1])
 
