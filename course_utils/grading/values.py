@@ -132,30 +132,38 @@ def difference(got: Any, want: Any) -> float:
         return 0.0 if got == want else math.inf
     if structure_problem(got, want, "") is not None:
         return math.inf
-    if isinstance(want, torch.Tensor) and want.ndim > 0:
-        if want.numel() == 0:
-            return 0.0
-        got, want = got.detach(), want.detach()
-        if not torch.equal(got.isfinite(), want.isfinite()):
-            return math.inf
-        gap = (
-            (got - want).nan_to_num(0.0, 0.0, 0.0)
-            if want.is_floating_point()
-            else ((got != want).to(torch.float64))
-        )
-        scale = want.abs().to(torch.float64).nan_to_num(0.0, 0.0, 0.0).max()
-        return float(gap.abs().max()) / max(float(scale), SMALLEST_SCALE)
+    return _gap(got, want)
+
+
+def _gap(got: Any, want: Any) -> float:
+    """Return the difference of two values of the same structure."""
     if isinstance(want, tuple | list):
-        return max(
-            (difference(g, w) for g, w in zip(got, want, strict=True)), default=0.0
-        )
+        return max((_gap(g, w) for g, w in zip(got, want, strict=True)), default=0.0)
     if isinstance(want, dict):
-        return max((difference(got[key], want[key]) for key in want), default=0.0)
+        return max((_gap(got[key], want[key]) for key in want), default=0.0)
+    if isinstance(want, bool | str):
+        return 0.0 if got == want else math.inf
+    if isinstance(want, torch.Tensor) and want.ndim > 0:
+        return _gap_of_tensors(got.detach(), want.detach())
     have, need = as_float(got), as_float(want)
     if math.isnan(need) or math.isinf(need):
         return 0.0 if str(have) == str(need) else math.inf
     gap = abs(have - need)
     return gap / max(abs(need), SMALLEST_SCALE) if math.isfinite(gap) else math.inf
+
+
+def _gap_of_tensors(got: torch.Tensor, want: torch.Tensor) -> float:
+    if want.numel() == 0:
+        return 0.0
+    if not want.is_floating_point():
+        return float((got != want).any())
+    gap, scale = float((got - want).abs().max()), float(want.abs().max())
+    if not (math.isfinite(gap) and math.isfinite(scale)):
+        if not torch.equal(got.isfinite(), want.isfinite()):
+            return math.inf
+        gap = float((got - want).abs().nan_to_num(0.0, 0.0, 0.0).max())
+        scale = float(want.abs().nan_to_num(0.0, 0.0, 0.0).max())
+    return gap / max(scale, SMALLEST_SCALE)
 
 
 def example(got: Any, want: Any) -> str:
