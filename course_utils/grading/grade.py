@@ -176,17 +176,18 @@ def _diagnosed(
     if all(_equal(exercise, call, call.want) for call in [*ordinary, *edges]):
         return None, None  # the values are right: the fault is elsewhere
     found = _recognise(exercise, [*ordinary, *edges])
-    if all(_equal(exercise, call, call.want) for call in ordinary):
-        return (found.name, found.diagnosis) if found else (None, None)
-    found = found or _recognise(exercise, ordinary)  # and more goes wrong at the edges
+    calls = [*ordinary, *edges]
+    if any(not _equal(exercise, call, call.want) for call in ordinary):
+        calls = ordinary  # if more goes wrong at the edges, this comes first
+        found = found or _recognise(exercise, ordinary)
     if found:
         return found.name, found.diagnosis
-    outcomes = [one for call in ordinary for one in (call.got, call.want)]
+    outcomes = [one for call in calls for one in (call.got, call.want)]
     if any(isinstance(one, _Raised) for one in outcomes):
         return None, None
     probes = [
         Probe(call.arguments, _answer(exercise, call.got), _answer(exercise, call.want))
-        for call in ordinary
+        for call in calls
     ]
     if all(difference(probe.got, probe.want) <= exercise.tolerance for probe in probes):
         return None, None  # a gradient is wrong, and its criterion says so
