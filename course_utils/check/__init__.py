@@ -22,6 +22,7 @@ from typing import Any
 import torch
 
 from course_utils.check import memory
+from course_utils.check.patience import with_patience
 from course_utils.check.views import (
     Note,
     ProgressView,
@@ -63,7 +64,8 @@ def check(
     -------
     callable
         ``function`` when it meets every criterion, else the course's own version. Where
-        right values come in another container, they are converted.
+        right values come in another container, they are converted; where the lesson
+        would wait for minutes, the course's version takes over.
 
     Raises
     ------
@@ -88,7 +90,13 @@ def check(
     show(ReportView(report))
     if report.status != "passed":
         return course_version(exercise)
-    return _of_the_lessons_kind(exercise, function) if report.converted else function
+    if report.converted:
+        function = _of_the_lessons_kind(exercise, function)
+    return with_patience(exercise, function, functools.partial(_tell, exercise.name))
+
+
+def _tell(name: str, text: str) -> None:
+    show(Note(name, text))
 
 
 def _name_of(function: Callable[..., Any]) -> str:

@@ -47,7 +47,7 @@ def as_exercise(function):
 
 def test_a_right_answer_is_returned_itself(seen):
     answer = as_exercise(lambda x, x_hat: right(x, x_hat))
-    assert check(answer) is answer
+    assert check(answer).__wrapped__ is answer
     assert points("squared_error") == EXERCISE.points
     assert "Solved: your version is used" in repr(seen[-1])
 
@@ -121,7 +121,7 @@ def test_an_unknown_name_is_answered_with_close_ones():
 
 def test_a_lambda_can_be_named():
     answer = lambda x, x_hat: right(x, x_hat)  # noqa: E731
-    assert check(answer, name="squared_error") is answer
+    assert check(answer, name="squared_error").__wrapped__ is answer
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_what_has_no_name_is_asked_for_it(answer):
 
 def test_a_partial_can_be_named():
     answer = functools.partial(right)
-    assert check(answer, name="squared_error") is answer
+    assert check(answer, name="squared_error").__wrapped__ is answer
 
 
 def test_right_values_of_another_kind_are_handed_on_in_the_lessons(seen):
@@ -206,7 +206,7 @@ def test_messages_are_said_once():
 
     view = ReportView(grade(EXERCISE, squared_error, 1))
     assert len(view.messages()) == 1
-    assert len(view.report.rows) == 3
+    assert len(view.report.rows) == len(EXERCISE.criteria)
 
 
 def test_progress_shows_every_exercise_with_its_status(seen):
