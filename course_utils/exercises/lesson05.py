@@ -14,6 +14,7 @@ from torch.distributions import MultivariateNormal
 from course_utils.grading.criteria import (
     agrees,
     between,
+    expect_no_draw,
     gradients,
     normal,
     output,
@@ -22,7 +23,6 @@ from course_utils.grading.criteria import (
 from course_utils.grading.declare import Steps, declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial
-from course_utils.grading.values import difference
 from course_utils.objectives import gaussian_kl
 from course_utils.oracles.linear_gaussian import LinearGaussian
 
@@ -62,12 +62,6 @@ def _clamped(size: float) -> Steps:
     return instead(logvar=lambda logvar: logvar.clamp(-size, size))
 
 
-RANDOM = (
-    "two calls with the same inputs differ, so something is drawn at random where an "
-    "exact value is asked for."
-)
-
-
 def _rows_alone(
     dims: tuple[int | None, ...], out: int | tuple[int | None, ...] = 0
 ) -> Criterion:
@@ -76,9 +70,8 @@ def _rows_alone(
 
     def test(trial: Trial) -> None:
         for arguments in trial.inputs():
-            once, again = trial.call(*arguments), trial.call(*arguments)
-            if difference(again, once) > 0:
-                raise Refused(RANDOM)
+            expect_no_draw(trial, arguments)
+            once = trial.call(*arguments)
             if torch.allclose(once[0][0], once[0][1]):
                 raise Refused("two different examples get the same answer.")
         alone.test(trial)
@@ -208,8 +201,7 @@ def _zero_only_at_the_prior(trial: Trial) -> None:
     for mu, logvar in trial.inputs():
         zero = torch.zeros_like(mu)
         least = trial.call(zero, zero)
-        if difference(trial.call(mu, logvar), trial.call(mu, logvar)) > 0:
-            raise Refused(RANDOM)
+        expect_no_draw(trial, (mu, logvar))
         if least.abs().max() > 1e-5:
             raise Refused(
                 "for q = N(0, I), the prior itself, the KL is 0; yours is "

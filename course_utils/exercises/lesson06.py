@@ -11,6 +11,7 @@ from torch.nn.functional import relu, softplus
 
 from course_utils.grading.criteria import (
     agrees,
+    expect_no_draw,
     gradients,
     normal,
     output,
@@ -214,17 +215,12 @@ def _clamped(size: float) -> Steps:
     return instead(logvar=lambda logvar: logvar.clamp(-size, size))
 
 
-def _same_twice(trial: Trial, *arguments: Tensor) -> None:
-    if not torch.equal(trial.call(*arguments), trial.call(*arguments)):
-        raise Refused(
-            "two calls with the same eps give different answers: you draw noise of "
-            "your own. Use the eps that comes in."
-        )
+OWN_NOISE = "you draw noise of your own. Use the eps that comes in."
 
 
 def _own_noise(trial: Trial) -> None:
     for mu, logvar, eps in trial.inputs():
-        _same_twice(trial, mu, logvar, eps)
+        expect_no_draw(trial, (mu, logvar, eps), OWN_NOISE)
         trial.expect_close(trial.call(mu, logvar, 0 * eps), mu, "with eps = 0")
 
 
@@ -305,7 +301,7 @@ def _roots_of(
 def _columns(trial: Trial) -> None:
     """Require the covariance L Lᵀ: unit vectors as noise give the columns of L."""
     for mu, L, eps in trial.inputs():
-        _same_twice(trial, mu, L, eps)
+        expect_no_draw(trial, (mu, L, eps), OWN_NOISE)
         units = torch.eye(mu.shape[1], dtype=mu.dtype)[:, None].repeat(1, len(mu), 1)
         away = trial.call(mu, L, units) - mu  # (K, batch, K)
         covariance = torch.einsum("sbi,sbj->bij", away, away)

@@ -12,6 +12,7 @@ from torch.special import entr
 from course_utils.grading.criteria import (
     at_the_edges,
     between,
+    expect_no_draw,
     gradients,
     normal,
     output,
@@ -20,20 +21,12 @@ from course_utils.grading.criteria import (
 from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial, gradients_of
-from course_utils.grading.values import difference
 from course_utils.metrics import leakage
 from course_utils.models import conditional
 from course_utils.objectives import gaussian_kl, log_mean_exp
 
 WORDS = words_beside(__file__)
 Edges = Callable[[torch.Generator], dict[str, Arguments]]  # by what is special
-
-
-def _expect_no_draw(trial: Trial, arguments: Arguments, said: str) -> None:
-    """Refuse an answer that differs from call to call."""
-    once, again = trial.call(*arguments), trial.call(*arguments)
-    if difference(again, once) > trial.exercise.tolerance:
-        raise Refused(f"your answer changes from call to call: {said}")
 
 
 def _labels(generator: torch.Generator, count: int, classes: int) -> Tensor:
@@ -99,7 +92,7 @@ def _hard_worlds(generator: torch.Generator) -> dict[str, Arguments]:
 
 
 def _distortion_is_right(trial: Trial) -> None:
-    _expect_no_draw(
+    expect_no_draw(
         trial, trial.inputs()[0], "the noise is given, eps, so draw none of your own."
     )
     for arguments in trial.inputs():
@@ -286,7 +279,7 @@ def _hard_bounds(generator: torch.Generator) -> dict[str, Arguments]:
 
 
 def _bound_is_right(trial: Trial) -> None:
-    _expect_no_draw(
+    expect_no_draw(
         trial, trial.inputs()[0], "sum over all classes, so that no y is drawn."
     )
     for elbos, log_q in trial.inputs():

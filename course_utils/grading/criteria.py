@@ -19,6 +19,9 @@ from course_utils.grading.trial import (
 )
 from course_utils.grading.values import difference
 
+ROUNDING = 1e-9  # relative: sums in another order, in float64
+
+
 # --- draws --------------------------------------------------------------------------
 
 
@@ -91,6 +94,23 @@ def output(
             trial.expect_close(got[place], want[place], what or text)
 
     return Criterion(text, points, test)
+
+
+def expect_no_draw(
+    trial: Trial,
+    arguments: Arguments,
+    said: str = "something is drawn at random where the exact value is asked for.",
+) -> None:
+    """Refuse an answer that differs from call to call by more than rounding.
+
+    Raises
+    ------
+    Refused
+        With ``said`` at its end.
+    """
+    once, again = trial.call(*arguments), trial.call(*arguments)
+    if difference(again, once) > ROUNDING:
+        raise Refused(f"two calls with the same inputs differ: {said}")
 
 
 def at_the_edges(

@@ -176,7 +176,7 @@ ROWS = [
 ]
 
 SAYS = [
-    ("conditional_terms", terms_with_noise_of_their_own, "changes from call to call"),
+    ("conditional_terms", terms_with_noise_of_their_own, "inputs differ"),
     ("conditional_terms", terms_with_a_clamp, "with no clamp"),
     ("unlabelled_bound", bound_with_weights_cut_off, "the gradient in the classifier"),
     ("unlabelled_bound", bound_with_elbos_cut_off, "the gradient in joint_elbo"),

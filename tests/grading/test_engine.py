@@ -231,6 +231,7 @@ def with_a_patch(x, x_hat):
     ],
 )
 def test_what_it_changes_is_put_back_and_said(answer, words):
+    torch.manual_seed(123)
     before = (torch.get_default_dtype(), torch.is_grad_enabled(), torch.exp, math.pi)
     threads, seed = torch.get_num_threads(), torch.initial_seed()
     report = grade(SQUARED_ERROR, answer, 0)

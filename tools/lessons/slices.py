@@ -52,7 +52,7 @@ def names_of(source: str) -> Names:
 
     Examples
     --------
-    >>> found = names_of("model = f(x)\\nfit(model, steps=n)\\nlosses[0] = 1")
+    >>> found = names_of("model = f(x)\nfit(model, steps=n)\nlosses[0] = 1")
     >>> sorted(found.reads), sorted(found.binds), sorted(found.changes)
     (['f', 'fit', 'losses', 'n', 'x'], ['model'], ['losses', 'model', 'n'])
     """
