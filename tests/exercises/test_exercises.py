@@ -8,8 +8,8 @@ What is tried beyond the mistakes on file is data, in ``answersNN.py`` of each l
 - ``SAYS``: (exercise, answer, text): what one of its messages contains.
 - ``INPUTS``: (exercise, holds): what ``holds(*arguments)`` says of every draw.
 
-Each is tried on `SEEDS` fresh draws, the mistakes on file, which are many, on a third
-of them; set COURSE_SEEDS=1000 for the long run.
+A right answer is tried on `SEEDS` fresh draws, the wrong ones, which are many, on a
+third of them; set COURSE_SEEDS=1000 for the long run.
 """
 
 import contextlib
@@ -25,6 +25,7 @@ from course_utils.grading.grade import grade
 from course_utils.grading.trial import copied
 
 SEEDS = int(os.environ.get("COURSE_SEEDS", "8"))
+FEW = max(1, SEEDS // 3)
 FILES = sorted(Path(__file__).parent.glob("answers??.py"))
 MODULES = [importlib.import_module(file.stem) for file in FILES]
 EXERCISES = {e.name: e for lesson in all_exercises().values() for e in lesson}
@@ -47,7 +48,7 @@ def test_every_lesson_with_exercises_has_its_answers():
     assert set(RIGHT) == set(EXERCISES)
 
 
-def reports(name, answer, seeds=SEEDS):
+def reports(name, answer, seeds=FEW):
     """Grade an answer on fresh draws: a report for each seed."""
     return [grade(EXERCISES[name], answer, seed) for seed in range(seeds)]
 
@@ -81,7 +82,7 @@ def test_other_seeds_give_other_inputs_and_the_same_seed_the_same(name):
     ids=[*EXERCISES, *(f"{name}-{answer.__name__}" for name, answer in ANSWERS)],
 )
 def test_the_courses_own_version_and_right_answers_in_other_words_pass(name, answer):
-    for seed, report in enumerate(reports(name, answer)):
+    for seed, report in enumerate(reports(name, answer, SEEDS)):
         assert report.status == "passed", (seed, report)
         assert report.score == EXERCISES[name].points
 
@@ -89,7 +90,7 @@ def test_the_courses_own_version_and_right_answers_in_other_words_pass(name, ans
 @pytest.mark.parametrize(("name", "mistake"), MISTAKES)
 def test_mistakes_are_refused_and_named(name, mistake):
     known = {item.name: item for item in EXERCISES[name].misconceptions}[mistake]
-    for seed, report in enumerate(reports(name, known.wrong, max(1, SEEDS // 3))):
+    for seed, report in enumerate(reports(name, known.wrong)):
         assert report.status == "failed", (seed, report)
         assert report.score < EXERCISES[name].points
         # Two that are the same function share one diagnosis.
