@@ -14,7 +14,7 @@ from typing import Any
 from course_utils.grading.exercise import Exercise
 from course_utils.grading.trial import copied
 
-PATIENCE = 10.0  # seconds that an answer may take in a lesson before it is compared
+PATIENCE = 10.0  # processor seconds of an answer in a lesson before it is compared
 TIMES_SLOWER = 20.0  # than the course's version, on the same arguments
 
 
@@ -35,7 +35,8 @@ def with_patience(
     say
         Takes the sentence that tells of the change.
     patience
-        Seconds of all calls together after which the two are timed on one call.
+        Processor seconds of all calls together, after which the two are timed on one
+        call. Waiting for a busy machine does not count.
 
     Returns
     -------
@@ -49,15 +50,15 @@ def with_patience(
     @functools.wraps(function)
     def answer(*args: Any, **kwargs: Any) -> Any:
         nonlocal spent, now
-        begun = time.perf_counter()
+        begun = time.thread_time()
         result = now(*args, **kwargs)
-        took = time.perf_counter() - begun
+        took = time.thread_time() - begun
         spent += took
         if now is function and spent > patience:
             spent = 0.0
-            begun = time.perf_counter()
+            begun = time.thread_time()
             exercise.reference(*copied(args), **copied(kwargs))
-            own = time.perf_counter() - begun
+            own = time.thread_time() - begun
             if took > TIMES_SLOWER * own:
                 now = exercise.reference
                 say(TEXT.format(times=took / own, seconds=patience))
