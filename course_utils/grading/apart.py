@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from course_utils.grading.exercise import Exercise, Report, Row
-from course_utils.grading.grade import grade
+from course_utils.grading.grade import grade, nothing_earned
 from course_utils.grading.limits import SECONDS, SECONDS_TOGETHER, TOO_LONG, within
 from course_utils.grading.trial import Limits
 
@@ -149,18 +149,13 @@ def _listen(reading: int, patience: float) -> tuple[bytes, bool]:
 
 def _report(exercise: Exercise, said: bytes, stopped: bool) -> Report:
     if stopped:
-        return _refused(exercise, TOO_LONG)
+        return nothing_earned(exercise, "failed", TOO_LONG)
     if not said:
-        return _refused(exercise, ENDS_ITSELF)
+        return nothing_earned(exercise, "failed", ENDS_ITSELF)
     found = json.loads(said)
     if "defect" in found:
         raise CourseError(f"the check of {exercise.name} failed:\n{found['defect']}")
     if "refused" in found:
-        return _refused(exercise, found["refused"])
+        return nothing_earned(exercise, "failed", found["refused"])
     rows = tuple(Row(**row) for row in found.pop("rows"))
     return Report(**{**found, "rows": rows, "notes": tuple(found["notes"])})
-
-
-def _refused(exercise: Exercise, message: str) -> Report:
-    rows = tuple(Row(c.text, 0.0, c.points, message) for c in exercise.criteria)
-    return Report(exercise.name, "failed", rows)

@@ -14,8 +14,8 @@ from course_utils.grading.trial import (
     LearnerError,
     Refused,
     Trial,
-    copied,
     gradients_of,
+    watched,
 )
 from course_utils.grading.values import difference
 
@@ -183,9 +183,7 @@ def _differentiated(
 ) -> tuple[torch.Tensor, ...]:
     """Call a function and return its gradients in the arguments that are named."""
     places = trial.exercise.gradients
-    given = copied(arguments)
-    for place in places:
-        given[place].requires_grad_()
+    given = watched(arguments, places)
     with torch.enable_grad():
         answer = function(*given)
         try:

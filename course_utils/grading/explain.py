@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 
 from course_utils.grading.exercise import Arguments, Exercise, as_it_is
-from course_utils.grading.relations import relation
+from course_utils.grading.relations import NEAR, relation
 from course_utils.grading.trial import copied
 from course_utils.grading.values import difference, structure_problem
 
@@ -90,7 +90,7 @@ def _of_the_output(names: tuple[str, ...], probes: list[Probe]) -> str | None:
 
 
 def _near(got: Any, want: Any) -> bool:
-    return difference(got, want) <= 1e-5
+    return difference(got, want) <= NEAR
 
 
 # --- the arguments ------------------------------------------------------------------

@@ -34,10 +34,10 @@ from course_utils.grading.trial import (
     Stop,
     Trial,
     WrongKind,
-    copied,
     gradients_of,
     no_limits,
     quietly,
+    watched,
 )
 from course_utils.grading.values import difference, structure_problem
 
@@ -70,7 +70,7 @@ def _outcome(
 
     Where the exercise names `gradients`, they are part of the answer.
     """
-    given = _watched(copied(arguments), exercise.gradients)
+    given = watched(arguments, exercise.gradients)
     try:
         with quietly([]):
             return _with_gradients(exercise, given, function(*given))
@@ -82,7 +82,7 @@ def _learners(
     exercise: Exercise, trial: Trial, arguments: Arguments, kind: Kind
 ) -> Any:
     """Do the same with the learner's function, within its limits."""
-    given = _watched(copied(arguments), exercise.gradients)
+    given = watched(arguments, exercise.gradients)
     try:
         with restored([]), quietly([]), trial.limits():
             got = converted(trial.function(*given), kind)
@@ -104,12 +104,6 @@ def _raised(error: BaseException) -> _Raised:
         return _Raised(f"{type(error).__name__}: {error}")
     except Exception:  # an exception of the learner's own may fail to say what it is
         return _Raised(type(error).__name__)
-
-
-def _watched(given: Arguments, places: tuple[int, ...]) -> Arguments:
-    for place in places:
-        given[place].requires_grad_()
-    return given
 
 
 def _calls(exercise: Exercise, trial: Trial, given: list[Arguments]) -> list[_Call]:
@@ -173,10 +167,10 @@ def _diagnosed(
         The mistake's name, where there is one on file, and the diagnosis.
     """
     exercise = trial.exercise
-    if all(_equal(exercise, call, call.want) for call in [*ordinary, *edges]):
-        return None, None  # the values are right: the fault is elsewhere
-    found = _recognise(exercise, [*ordinary, *edges])
     calls = [*ordinary, *edges]
+    if all(_equal(exercise, call, call.want) for call in calls):
+        return None, None  # the values are right: the fault is elsewhere
+    found = _recognise(exercise, calls)
     if any(not _equal(exercise, call, call.want) for call in ordinary):
         calls = ordinary  # if more goes wrong at the edges, this comes first
         found = found or _recognise(exercise, ordinary)
@@ -287,7 +281,7 @@ def _graded(exercise: Exercise, trial: Trial) -> Report:
     try:
         rows, ended = _rows(exercise, trial)
     except NotAttempted:
-        return _untouched(exercise)
+        return nothing_earned(exercise, "not attempted", "not attempted yet")
     passed = all(row.message is None for row in rows)
     name, diagnosis = None, None
     if not passed and not ended:
@@ -333,9 +327,7 @@ def _not_earned(row: Row) -> Row:
     return replace(row, earned=0.0, message=row.message or CONSTANT)
 
 
-def _untouched(exercise: Exercise) -> Report:
-    rows = tuple(
-        Row(criterion.text, 0.0, criterion.points, "not attempted yet")
-        for criterion in exercise.criteria
-    )
-    return Report(exercise.name, "not attempted", rows)
+def nothing_earned(exercise: Exercise, status: str, message: str) -> Report:
+    """Report that no criterion was met, for one reason."""
+    rows = tuple(Row(c.text, 0.0, c.points, message) for c in exercise.criteria)
+    return Report(exercise.name, status, rows)

@@ -71,7 +71,7 @@ def relation(names: tuple[str, ...], cases: list[Case]) -> str | None:
     known = [(got, want) for got, want in pairs if got is not None and want is not None]
     if len(known) < len(cases) or not all(want.numel() for _, want in known):
         return None
-    sizes = [_sizes(names, arguments) for arguments, _, _ in cases]
+    sizes = _shared([_sizes(names, arguments) for arguments, _, _ in cases])
     same_shapes = all(got.shape == want.shape for got, want in known)
     if not same_shapes:
         return _reduced(known)
@@ -96,6 +96,12 @@ def _sizes(names: tuple[str, ...], arguments: Arguments) -> dict[str, float]:
     return found
 
 
+def _shared(sizes: list[dict[str, float]]) -> dict[str, list[float]]:
+    """Keep the numbers that every call has: by what they are, one a call."""
+    names = [name for name in sizes[0] if all(name in own for own in sizes)]
+    return {name: [own[name] for own in sizes] for name in names}
+
+
 def _near(got: torch.Tensor, want: torch.Tensor) -> bool:
     return got.shape == want.shape and difference(got, want) <= NEAR
 
@@ -106,7 +112,7 @@ Pairs = list[tuple[torch.Tensor, torch.Tensor]]
 # --- a factor -----------------------------------------------------------------------
 
 
-def _scaled(pairs: Pairs, sizes: list[dict[str, float]]) -> str | None:
+def _scaled(pairs: Pairs, sizes: dict[str, list[float]]) -> str | None:
     factors = []
     for got, want in pairs:
         size = float((want * want).sum())
@@ -127,10 +133,8 @@ def _scaled(pairs: Pairs, sizes: list[dict[str, float]]) -> str | None:
     return None
 
 
-def _products(sizes: list[dict[str, float]]) -> Iterator[tuple[str, list[float]]]:
-    shared = [name for name in sizes[0] if all(name in own for own in sizes)]
-    for name in shared:
-        values = [own[name] for own in sizes]
+def _products(sizes: dict[str, list[float]]) -> Iterator[tuple[str, list[float]]]:
+    for name, values in sizes.items():
         yield f"times {name}", values
         yield f"times minus {name}", [-value for value in values]
         if 0 in values:
@@ -151,20 +155,19 @@ def _all_are(got: list[float], want: list[float]) -> bool:
 # --- a constant added ---------------------------------------------------------------
 
 
-def _shifted(pairs: Pairs, sizes: list[dict[str, float]]) -> str | None:
+def _shifted(pairs: Pairs, sizes: dict[str, list[float]]) -> str | None:
     offsets = []
     for got, want in pairs:
         offset = float((got - want).mean())
         if not math.isfinite(offset) or not _near(got, want + offset):
             return None
         offsets.append(offset)
-    shared = [name for name in sizes[0] if all(name in own for own in sizes)]
     for value, text in OFFSETS.items():
         for sign, word in ((1.0, "plus"), (-1.0, "minus")):
             if _all_are(offsets, [sign * value] * len(offsets)):
                 return f"the expected one {word} {text}"
-            for name in shared:
-                if _all_are(offsets, [sign * value * own[name] for own in sizes]):
+            for name, own in sizes.items():
+                if _all_are(offsets, [sign * value * size for size in own]):
                     return f"the expected one {word} {text} times {name}"
     if _all_are(offsets, [offsets[0]] * len(offsets)) and len(pairs) > 1:
         return f"the expected one plus {offsets[0]:.5g}"

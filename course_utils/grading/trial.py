@@ -60,6 +60,14 @@ def copied(value: Any) -> Any:
     return value
 
 
+def watched(arguments: Arguments, places: tuple[int, ...]) -> Arguments:
+    """Copy arguments; those in some places record their gradients."""
+    given: Arguments = copied(arguments)
+    for place in places:
+        given[place].requires_grad_()
+    return given
+
+
 def gradients_of(
     answer: Any, given: Arguments, places: tuple[int, ...]
 ) -> tuple[torch.Tensor, ...]:
