@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -21,7 +20,7 @@ from course_utils.grading.criteria import (
     rows_stand_alone,
     uniform,
 )
-from course_utils.grading.declare import declare, instead, words_beside
+from course_utils.grading.declare import Step, Steps, declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial
 from course_utils.grading.values import as_float
@@ -29,7 +28,6 @@ from course_utils.grading.values import as_float
 Pair = tuple[Tensor, Tensor]
 LOG_2PI = math.log(2 * math.pi)
 WORDS = words_beside(__file__)
-Edges = Callable[[torch.Generator], dict[str, Arguments]]  # by what is special
 
 
 def _own_row(dims: tuple[int, ...]) -> Criterion:
@@ -45,6 +43,27 @@ def _own_row(dims: tuple[int, ...]) -> Criterion:
         alone.test(trial)
 
     return Criterion(alone.text, alone.points, test)
+
+
+# The rate in named steps, and the slips in them; lesson 08 has both again.
+RATE_STEPS: dict[str, Step] = {
+    "square": lambda mu: mu**2,
+    "variance": lambda logvar: logvar.exp(),
+    "log_variance": lambda logvar: logvar,
+}
+RATE_SLIPS: dict[str, Steps] = {
+    "log_sigma": instead(logvar=lambda logvar: 2 * logvar),
+    "variance_squared": instead(variance=lambda variance: variance**2),
+    "sigma_for_variance": instead(variance=lambda variance: variance.sqrt()),
+    "no_exp": instead(variance=lambda logvar: logvar),
+    "mu_not_squared": instead(square=lambda mu: mu),
+    "mu_size": instead(square=lambda mu: mu.abs()),
+    "mu_left_out": instead(square=lambda: 0),
+    "logvar_left_out": instead(log_variance=lambda: 0),
+    "logvar_added": instead(log_variance=lambda logvar: -logvar),
+    "logvar_halved": instead(log_variance=lambda logvar: logvar / 2),
+    "logvar_doubled": instead(log_variance=lambda logvar: 2 * logvar),
+}
 
 
 # --- negative_elbo ------------------------------------------------------------------
@@ -102,9 +121,7 @@ NEGATIVE_ELBO = declare(
             logits, x, reduction="none"
         ),
         "shares": lambda logits: logits.sigmoid(),
-        "variance": lambda logvar: logvar.exp(),
-        "square": lambda mu: mu**2,
-        "log_variance": lambda logvar: logvar,
+        **RATE_STEPS,
         "kls": lambda square, variance, log_variance: (
             0.5 * (square + variance - log_variance - 1)
         ),
@@ -163,24 +180,13 @@ NEGATIVE_ELBO = declare(
         ),
         "loss_and_rate": lambda distortion, rate: (distortion + rate, rate),
         "mean_of_all_kls": instead(rate=lambda x, kls: kls.mean().expand(len(x))),
-        "mu_size": instead(square=lambda mu: mu.abs()),
-        "log_sigma": instead(logvar=lambda logvar: 2 * logvar),
         "half_dropped": instead(rate=lambda rate: 2 * rate),
         "logvar_squared": instead(variance=lambda logvar: logvar**2),
-        "variance_squared": instead(variance=lambda variance: variance**2),
-        "no_exp": instead(variance=lambda logvar: logvar),
-        "mu_not_squared": instead(square=lambda mu: mu),
-        "mu_left_out": instead(square=lambda: 0),
-        "logvar_left_out": instead(log_variance=lambda: 0),
-        "logvar_added": instead(log_variance=lambda logvar: -logvar),
-        "logvar_halved": instead(log_variance=lambda logvar: logvar / 2),
-        "logvar_doubled": instead(log_variance=lambda logvar: 2 * logvar),
         "one_missing": instead(kls=lambda kls: kls + 0.5),
         "one_added": instead(kls=lambda kls: kls + 1),
         "kl_reversed": instead(
             kls=lambda mu, logvar, variance: 0.5 * ((1 + mu**2) / variance + logvar - 1)
         ),
-        "sigma_for_variance": instead(variance=lambda variance: variance.sqrt()),
         "one_subtracted_once": instead(rate=lambda kls: (kls + 0.5).sum(1) - 0.5),
         "both_signs": lambda distortion, rate: (-distortion, -rate),
         "default_reduction": lambda entropies, rate: (entropies.mean(), rate.mean()),
@@ -192,6 +198,7 @@ NEGATIVE_ELBO = declare(
         "added": lambda distortion, rate: distortion + rate,
         "order_swapped": lambda distortion, rate: (rate, distortion),
         "per_dimension": lambda entropies, kls: (entropies, kls),
+        **RATE_SLIPS,
     },
 )
 

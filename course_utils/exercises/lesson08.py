@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, logsumexp
 
+from course_utils.exercises.lesson07 import RATE_SLIPS, RATE_STEPS
 from course_utils.grading.criteria import (
     agrees,
     at_the_edges,
@@ -21,7 +21,6 @@ from course_utils.grading.trial import Refused, Trial
 from course_utils.objectives import gaussian_kl, iwae_bound, log_mean_exp
 
 WORDS = words_beside(__file__)
-Edges = Callable[[torch.Generator], dict[str, Arguments]]  # by what is special
 
 
 # --- iwae_bound ---------------------------------------------------------------------
@@ -150,9 +149,7 @@ KL_PER_UNIT = declare(
         at_the_edges(_hard_posteriors, "for one example, one unit and any variance"),
     ),
     steps={
-        "square": lambda mu: mu**2,
-        "variance": lambda logvar: logvar.exp(),
-        "log_variance": lambda logvar: logvar,
+        **RATE_STEPS,
         "terms": lambda square, variance, log_variance: (
             (square + variance - log_variance - 1) / 2
         ),
@@ -164,7 +161,6 @@ KL_PER_UNIT = declare(
         "summed_over_batch": lambda terms: terms.sum(0),
         "not_reduced": lambda terms: terms,
         "without_half": lambda answer: 2 * answer,
-        "log_sigma": instead(logvar=lambda logvar: 2 * logvar),
         "flipped": lambda answer: -answer,
         "averaged_first": lambda mu, logvar: kl_per_unit(
             mu.mean(0)[None], logvar.mean(0)[None]
@@ -191,26 +187,17 @@ KL_PER_UNIT = declare(
         "means_alone": lambda square: square.mean(0) / 2,
         "mean_over_units": lambda terms: terms.mean(1),
         "squared_logvar": instead(variance=lambda logvar: logvar**2),
-        "sigma_for_variance": instead(variance=lambda variance: variance.sqrt()),
-        "variance_squared": instead(variance=lambda variance: variance**2),
-        "no_exp": instead(variance=lambda logvar: logvar),
-        "mu_not_squared": instead(square=lambda mu: mu),
-        "mu_left_out": instead(square=lambda: 0),
-        "logvar_left_out": instead(log_variance=lambda: 0),
-        "logvar_added": instead(log_variance=lambda logvar: -logvar),
-        "logvar_halved": instead(log_variance=lambda logvar: logvar / 2),
-        "logvar_doubled": instead(log_variance=lambda logvar: 2 * logvar),
         "shares": lambda answer: answer / answer.sum(),
         "squares_and_variances": lambda square, variance: (
             (square + variance).mean(0) / 2
         ),
         "half_minus_logvar": lambda logvar: -logvar.mean(0) / 2,
-        "mu_size": instead(square=lambda mu: mu.abs()),
         "variances_alone": lambda variance: variance.mean(0),
         "spread_of_kls": lambda terms: terms.std(0),
         "precision": instead(logvar=lambda logvar: -logvar),
         "one_missing": lambda answer: answer + 0.5,
         "one_added": lambda answer: answer + 1,
+        **RATE_SLIPS,
     },
 )
 

@@ -15,7 +15,6 @@ from course_utils.grading.trial import Refused, Trial
 from course_utils.oracles import rate_distortion
 
 WORDS = words_beside(__file__)
-Edges = Callable[[torch.Generator], dict[str, Arguments]]  # by what is special
 
 
 # --- dual_step ----------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -22,7 +21,6 @@ from course_utils.metrics.disentanglement import (
 )
 
 WORDS = words_beside(__file__)
-Edges = Callable[[torch.Generator], dict[str, Arguments]]  # by what is special
 
 
 # --- mutual_information -------------------------------------------------------------

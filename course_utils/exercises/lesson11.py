@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -26,7 +25,6 @@ from course_utils.models import conditional
 from course_utils.objectives import gaussian_kl, log_mean_exp
 
 WORDS = words_beside(__file__)
-Edges = Callable[[torch.Generator], dict[str, Arguments]]  # by what is special
 
 
 def _labels(generator: torch.Generator, count: int, classes: int) -> Tensor:
