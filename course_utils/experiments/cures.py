@@ -168,7 +168,7 @@ def run(name: str) -> dict[str, list[float]]:
     cure, epochs = name.split("/")
     with alone():
         each = [measure(model) for model in train(cure, int(epochs))]
-    return {quantity: [one[quantity] for one in each] for quantity in each[0]}
+    return stored.by_quantity(each)
 
 
 def run_all(
@@ -200,8 +200,4 @@ def load(cure: str, place: Path = PLACE) -> dict[str, Tensor]:
     """
     if cure not in FLOORS:
         raise ValueError(f"cure is {cure!r}; expected one of {', '.join(FLOORS)}")
-    runs = list(stored.read(place, SETTINGS, names([cure])).values())
-    return {
-        quantity: torch.tensor([one[quantity] for one in runs], dtype=torch.float64)
-        for quantity in runs[0]
-    }
+    return stored.table(place, SETTINGS, names([cure]))

@@ -316,7 +316,7 @@ def run(name: str) -> dict[str, list[float]]:
             measure(family, model, seed)
             for model, seed in zip(made, SEEDS, strict=True)
         ]
-    return {quantity: [one[quantity] for one in each] for quantity in each[0]}
+    return stored.by_quantity(each)
 
 
 def run_all(
@@ -348,8 +348,4 @@ def load(family: str, place: Path = PLACE) -> dict[str, Tensor]:
     """
     if family not in FAMILIES:
         raise ValueError(f"family is {family!r}; expected one of {', '.join(FAMILIES)}")
-    runs = list(stored.read(place, SETTINGS, names([family])).values())
-    return {
-        quantity: torch.tensor([one[quantity] for one in runs], dtype=torch.float64)
-        for quantity in runs[0]
-    }
+    return stored.table(place, SETTINGS, names([family]))

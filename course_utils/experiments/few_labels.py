@@ -11,7 +11,6 @@ the numbers in ``data/few_labels.json``; `load` and `load_codes` read them.
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,9 @@ from torch.nn import functional as F
 
 from course_utils import training
 from course_utils.data import digits
+from course_utils.experiments import stored
 from course_utils.experiments.sweeps import alone
-from course_utils.files import ROOT, write_atomically
+from course_utils.files import ROOT
 from course_utils.metrics import leakage
 from course_utils.models import mlp, reparameterise
 from course_utils.models.conditional import (
@@ -250,21 +250,14 @@ def run_all(
     place: Path = PLACE,
     workers: int | None = 1,
 ) -> None:
-    """Run what ``place`` does not hold yet with these settings, and write it there.
+    """Run what ``place`` does not hold yet: see `stored.run_missing`."""
+    names = [f"{count}/{seed}" for count in counts for seed in seeds]
+    stored.run_missing(place, SETTINGS, names, _run_named, workers)
 
-    Runs are joblib tasks, as those of `sweeps.run`: ``workers=None`` leaves them to
-    joblib's context, such as a Dask cluster.
-    """
-    from joblib import Parallel, delayed
 
-    old = json.loads(place.read_text()) if place.exists() else {}
-    runs = old.get("runs", {}) if old.get("settings") == SETTINGS else {}
-    todo = [(c, s) for c in counts for s in seeds if f"{c}/{s}" not in runs]
-    found = Parallel(workers)(delayed(run)(count, seed) for count, seed in todo)
-    for (count, seed), result in zip(todo, found, strict=True):
-        runs[f"{count}/{seed}"] = result
-    text = json.dumps({"settings": SETTINGS, "runs": runs}, indent=1, sort_keys=True)
-    write_atomically(place, text + "\n")
+def _run_named(name: str) -> dict[str, dict[str, Any]]:
+    count, seed = map(int, name.split("/"))
+    return run(count, seed)
 
 
 def load(place: Path = PLACE) -> dict[str, torch.Tensor]:
@@ -311,11 +304,8 @@ def load_codes(place: Path = PLACE) -> dict[tuple[str, str], torch.Tensor]:
 
 def _complete(place: Path) -> list[dict[str, Any]]:
     """All runs, counts slowest."""
-    kept = json.loads(place.read_text())
-    wanted = [f"{count}/{seed}" for count in COUNTS for seed in SEEDS]
-    if kept["settings"] != SETTINGS or not set(wanted) <= set(kept["runs"]):
-        raise ValueError(f"{place.name} is not of these settings; run `make sweeps`")
-    return [kept["runs"][key] for key in wanted]
+    names = [f"{count}/{seed}" for count in COUNTS for seed in SEEDS]
+    return list(stored.read(place, SETTINGS, names).values())
 
 
 def _by_count_and_seed(values: list[float]) -> torch.Tensor:

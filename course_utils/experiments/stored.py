@@ -11,6 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from course_utils.files import write_atomically
 
 
@@ -78,6 +81,34 @@ def read(place: Path, settings: dict[str, Any], names: Sequence[str]) -> dict[st
             "`make sweeps`"
         )
     return {name: runs[name] for name in names}
+
+
+def by_quantity(each: Sequence[dict[str, float]]) -> dict[str, list[float]]:
+    """Turn what was measured of each model into lists, by quantity.
+
+    Examples
+    --------
+    >>> by_quantity([{"rate": 3.0}, {"rate": 4.0}])
+    {'rate': [3.0, 4.0]}
+    """
+    return {quantity: [one[quantity] for one in each] for quantity in each[0]}
+
+
+def table(
+    place: Path, settings: dict[str, Any], names: Sequence[str]
+) -> dict[str, Tensor]:
+    """Read runs of several models each: by quantity, float64 (runs, models).
+
+    Raises
+    ------
+    ValueError
+        As `read`.
+    """
+    runs = list(read(place, settings, names).values())
+    return {
+        quantity: torch.tensor([one[quantity] for one in runs], dtype=torch.float64)
+        for quantity in runs[0]
+    }
 
 
 def _named(work: Callable[[str], Any], name: str) -> tuple[str, Any]:
