@@ -46,6 +46,26 @@ class Drawn(NamedTuple):
     factors: Factors
 
 
+def factor_table(factors: Tensor, names: Sequence[str]) -> Tensor:
+    """Return factor values as a finite float64 table (N, number of names), or raise.
+
+    Examples
+    --------
+    >>> factor_table(torch.zeros(2, 3), ("scale", "turn"))
+    Traceback (most recent call last):
+    ValueError: factors have shape (2, 3); expected (N, 2), in the order scale, turn
+    """
+    table = torch.as_tensor(factors).double()
+    if table.ndim != 2 or table.shape[1] != len(names):
+        raise ValueError(
+            f"factors have shape {tuple(table.shape)}; expected (N, {len(names)}), in "
+            f"the order {', '.join(names)}"
+        )
+    if not table.isfinite().all():
+        raise ValueError("factors contain NaN or infinity; expected finite numbers")
+    return table
+
+
 class FactorGrid:
     """Pictures of all combinations of some factors' levels, position y fastest.
 

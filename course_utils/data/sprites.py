@@ -20,6 +20,7 @@ from course_utils.data.factors import (
     FactorGrid,
     archive_levels,
     even_levels,
+    factor_table,
 )
 
 VALUES = ("binary", "grey")
@@ -185,14 +186,7 @@ def render(factors: Tensor, size: int = 64, values: str = "binary") -> Tensor:
     whole_number("size", size, 8, 512)
     if values not in VALUES:
         raise ValueError(f"values is {values!r}; expected {' or '.join(VALUES)}")
-    table = torch.as_tensor(factors).double()
-    if table.ndim != 2 or table.shape[1] != len(FACTORS):
-        raise ValueError(
-            f"factors have shape {tuple(table.shape)}; expected (N, 6), in the order "
-            f"{', '.join(FACTORS)}"
-        )
-    if not table.isfinite().all():
-        raise ValueError("factors contain NaN or infinity; expected finite numbers")
+    table = factor_table(factors, FACTORS)
     if not (table[:, 0] == 1).all():
         raise ValueError("a colour is not 1; expected 1, white, the only colour")
     if not torch.isin(table[:, 1], torch.arange(1.0, 4.0).double()).all():

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from course_utils.arguments import whole_number, whole_numbers
+from course_utils.data.factors import factor_table
 
 WOBBLES = 8  # numbers that bend a curve: four waves along it, in x and in y
 STYLE = ("slant", "turn", "width", "height", "pen")
@@ -152,14 +153,7 @@ def render(factors: Tensor, size: int = 28) -> Tensor:
 
 
 def _checked(factors: Tensor) -> Tensor:
-    table = torch.as_tensor(factors).double()
-    if table.ndim != 2 or table.shape[1] != len(FACTORS):
-        raise ValueError(
-            f"factors have shape {tuple(table.shape)}; expected (N, {len(FACTORS)}), "
-            f"in the order {', '.join(FACTORS)}"
-        )
-    if not table.isfinite().all():
-        raise ValueError("factors contain NaN or infinity; expected finite numbers")
+    table = factor_table(factors, FACTORS)
     if not torch.isin(table[:, 0], torch.arange(10.0).double()).all():
         raise ValueError("a class is not one of the digits 0 to 9")
     if not (table[:, 3:6] > 0).all():
