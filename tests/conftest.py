@@ -8,6 +8,7 @@ import pytest
 # Before torch is imported: the tests run several at a time on few cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import torch
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -19,6 +20,12 @@ settings.register_profile(
 settings.load_profile("course")
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def rand(*shape, seed=0):
+    """Draw float64 numbers from N(0, 1)."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 @pytest.fixture(scope="session")

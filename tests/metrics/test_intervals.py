@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from conftest import rand
 from course_utils.metrics.intervals import (
     mean_in_words,
     percent_in_words,
@@ -18,12 +19,6 @@ from course_utils.metrics.intervals import (
     share_in_words,
     wilson_interval,
 )
-
-
-def rand(*shape, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
 
 # --- over draws ---------------------------------------------------------------------
 

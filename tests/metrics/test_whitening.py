@@ -6,18 +6,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conftest import rand
 from course_utils.metrics.whitening import (
     Whitening,
     cycle_error,
     straight_path,
     whiten,
 )
-
-
-def rand(*shape, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
 
 # --- whitening ----------------------------------------------------------------------
 

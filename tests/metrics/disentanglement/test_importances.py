@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import entropy
 from sklearn.ensemble import GradientBoostingClassifier
 
+from conftest import rand
 from course_utils.metrics.disentanglement.codes import halves
 from course_utils.metrics.disentanglement.importances import (
     ESTIMATORS,
@@ -18,11 +19,6 @@ from course_utils.metrics.disentanglement.importances import (
     dci,
     disentanglement,
 )
-
-
-def rand(*shape, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 def grid(*levels, repeat=1):

@@ -8,6 +8,7 @@ import torch
 from scipy.integrate import trapezoid
 from scipy.stats import norm
 
+from conftest import rand
 from course_utils.metrics.disentanglement.information import (
     entropies,
     information_gap,
@@ -15,12 +16,6 @@ from course_utils.metrics.disentanglement.information import (
     mig,
 )
 from course_utils.metrics.disentanglement.posteriors import posterior_information
-
-
-def rand(*shape, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
 
 V = torch.stack([torch.arange(24) % 2, torch.arange(24) // 2 % 3], dim=1)
 MU = rand(24, 3) + V[:, :1] * torch.tensor([2.0, 0, 0.5])

@@ -10,13 +10,9 @@ from scipy.stats import norm
 from sklearn.linear_model import LinearRegression
 from sklearn.svm import LinearSVC
 
+from conftest import rand
 from course_utils.metrics.disentanglement.codes import halves
 from course_utils.metrics.disentanglement.separability import sap, sap_matrix
-
-
-def rand(*shape, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 def grid(*levels, repeat=1):
