@@ -13,7 +13,7 @@ from course_utils.files import ROOT
 
 @dataclass(frozen=True)
 class Lesson:
-    """One lesson: what it asks and proves, what it needs, and how long it takes.
+    """One lesson: what it asks and proves, what it needs, and how long it computes.
 
     Attributes
     ----------
@@ -25,8 +25,6 @@ class Lesson:
         What it asks, as in its first cell, and what one will have proved and run.
     needs
         Numbers of the earlier lessons that it builds on.
-    reading, exercises
-        Minutes of a learner.
     computing
         Seconds of a laptop.
     """
@@ -38,8 +36,6 @@ class Lesson:
     question: str
     proves: str
     needs: tuple[str, ...]
-    reading: int
-    exercises: int
     computing: int
 
 
@@ -128,11 +124,9 @@ def course() -> Course:
 
 
 def _lesson(row: dict[str, Any]) -> Lesson:
-    minutes = row.get("minutes", {})
-    flat = {key: value for key, value in row.items() if key != "minutes"} | minutes
-    flat["question"] = " ".join(flat.get("question", "").split())
-    flat["needs"] = tuple(flat.get("needs", ()))
-    return Lesson(**_entries(flat, Lesson))
+    question = " ".join(row.get("question", "").split())
+    needs = tuple(row.get("needs", ()))
+    return Lesson(**_entries({**row, "question": question, "needs": needs}, Lesson))
 
 
 def _leaf(row: dict[str, Any]) -> Leaf:

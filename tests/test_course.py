@@ -9,11 +9,9 @@ import pytest
 from conftest import ROOT
 from course_utils import course as module
 from course_utils.course import course, read
-from course_utils.exercises import all_exercises
 from tools.lessons.rules import defined_twice
 
 LESSONS = course().lessons
-NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
 lessons = pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.number)
 
 
@@ -40,15 +38,6 @@ def test_every_notebook_has_a_row_and_every_row_a_notebook():
 def test_a_lesson_opens_with_its_title_and_question(lesson):
     assert cells(lesson)[0].startswith(f"# {lesson.number} · {lesson.title}\n")
     assert opening(lesson, "The question") == lesson.question
-
-
-@lessons
-def test_a_lesson_says_its_minutes(lesson):
-    said = opening(lesson, "Time")
-    assert f"Reading {lesson.reading} minutes" in said
-    assert re.search(rf"exercises? {lesson.exercises} minutes", said)
-    number = re.search(r"(\w+) exercises?", said).group(1)
-    assert NUMBERS[number] == len(all_exercises()[lesson.number])
 
 
 @lessons

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,10 +22,12 @@ class Prediction:
     Examples
     --------
     >>> p = Prediction("Is KL symmetric?", ["yes", "no"], "no", "Swap the arguments.")
-    >>> p.reply(1)
-    'Your guess: B. Right.'
+    >>> p.options
+    ['no', 'yes']
     >>> p.reply(0)
-    'Your guess: A. The answer is B: no'
+    'Your guess: A. Right.'
+    >>> p.reply(1)
+    'Your guess: B. The answer is A: no'
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class Prediction:
         why: str,
         *,
         name: str | None = None,
+        in_order: bool = False,
     ) -> None:
         self.question = checked_text(question, "question")
         self.why = checked_text(why, "why")
@@ -50,6 +54,17 @@ class Prediction:
         if len(set(self.options)) < len(self.options):
             raise ValueError(f"options must differ from each other, got {options!r}")
         self.answer = self._index(answer)
+        if not in_order:
+            self._shuffle()
+
+    def _shuffle(self) -> None:
+        """Bring the options into an order that the question fixes."""
+        right = self.options[self.answer]
+        self.options.sort(key=self._lot)
+        self.answer = self.options.index(right)
+
+    def _lot(self, option: str) -> bytes:
+        return hashlib.sha256(f"{self.question}|{option}".encode()).digest()
 
     def _index(self, answer: int | str) -> int:
         if isinstance(answer, str):
@@ -151,6 +166,7 @@ def predict(
     why: str,
     *,
     name: str | None = None,
+    in_order: bool = False,
 ) -> None:
     """Ask before the cell is run, take a guess, then reveal the reason.
 
@@ -161,11 +177,14 @@ def predict(
     options : list of str
         Two to eight different answers.
     answer : int or str
-        The right option: its index, or its text.
+        The right option: its text, or its index in ``options``.
     why : str
         The reason, shown after the guess.
     name : str, optional
         A short title.
+    in_order : bool
+        Show the options as they are given, such as growing numbers. Without it their
+        order is drawn at random from the question, the same at every run.
 
     Raises
     ------
@@ -173,5 +192,7 @@ def predict(
         If a text is empty, the options are too few or alike, or the answer is none
         of them.
     """
-    prediction = Prediction(question, options, answer, why, name=name)
+    prediction = Prediction(
+        question, options, answer, why, name=name, in_order=in_order
+    )
     display(prediction.bundle(), raw=True)

@@ -15,6 +15,7 @@ def question(**changes):
         "options": ["the first", "the second", "neither, $p>q$"],
         "answer": 2,
         "why": "Because of <code>this</code> reason.",
+        "in_order": True,
     }
     return Prediction(**(arguments | changes))
 
@@ -91,6 +92,23 @@ def test_buttons_say_in_words_what_they_stand_for():
         "Guess B: the second",
         "Guess C: neither, $p>q$",
     ]
+
+
+def test_the_order_of_the_options_is_drawn_once_from_the_question():
+    options = ["the first", "the second", "neither, $p>q$"]
+    shown = question(in_order=False)
+    assert sorted(shown.options) == sorted(options)
+    assert shown.options[shown.answer] == options[2]
+    assert shown.options == question(in_order=False, answer=options[2]).options
+    assert shown.options == question(in_order=False, options=options).options
+
+
+def test_the_right_option_stands_at_every_place_alike():
+    places = [
+        question(question=f"Which, for {n}?", in_order=False).answer for n in range(900)
+    ]
+    counts = [places.count(place) for place in range(3)]
+    assert all(abs(count - 300) < 60 for count in counts), counts  # 4 sigma
 
 
 def test_the_answer_may_be_its_text():

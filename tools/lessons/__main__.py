@@ -1,4 +1,4 @@
-"""The command line of authoring: execute, workbook, to-script, from-script."""
+"""The command line of authoring: execute, workbook, to-script and back, minutes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
     back = commands.add_parser("from-script", help="make lessons from build/NN_name.py")
     back.add_argument("lessons", nargs="+", help="numbers or paths of scripts")
 
-    for command in (run, tidy, copies, out, back):
+    times = commands.add_parser("minutes", help="estimate the minutes of each section")
+    times.add_argument("lessons", nargs="*", help="numbers or paths; all by default")
+
+    for command in (run, tidy, copies, out, back, times):
         command.add_argument("--source", type=Path, default=Path("notebooks"))
     for command in (run, out, back):
         command.add_argument("--build", type=Path, default=Path("build"))
@@ -151,12 +154,28 @@ def _from_script(options: argparse.Namespace) -> int:
     return 0
 
 
+def _minutes(options: argparse.Namespace) -> int:
+    import nbformat
+
+    from tools.lessons.minutes import sections, totals
+
+    for path in found(options.source, options.lessons):
+        nb = nbformat.read(path, as_version=4)
+        core, deeper = totals(nb)
+        print(f"{path.stem}: core path {core} minutes, deeper sections {deeper}")
+        for section in sections(nb):
+            mark = "deeper" if section.deeper else ""
+            print(f"{section.minutes:6.1f}  {mark:6}  {section.title}")
+    return 0
+
+
 COMMANDS = {
     "execute": _execute,
     "normalise": _normalise,
     "workbook": _workbook,
     "to-script": _to_script,
     "from-script": _from_script,
+    "minutes": _minutes,
 }
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ if TYPE_CHECKING:  # loading nbformat takes longer than all the work on a workbo
 
 BEGIN = "### BEGIN SOLUTION"
 END = "### END SOLUTION"
+FOLDED = "hide-input"  # the tag that editors, slides and the site obey
+DEEPER = "deeper"  # the tag of the heading of a section beside the core path
 CHECK = re.compile(r"^(\w+) = check\(\1\b", re.MULTILINE)
 DATA_URI = re.compile(r"data:[\w/+.-]+;base64,[A-Za-z0-9+/=]+")
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")

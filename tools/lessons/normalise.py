@@ -19,6 +19,7 @@ from nbformat import NotebookNode
 
 from tools.lessons.cells import (
     DATA_URI,
+    FOLDED,
     NotebookProblem,
     cell_name,
     checked_function,
@@ -29,6 +30,7 @@ from tools.lessons.cells import (
     solution_spans,
     solved_function,
 )
+from tools.lessons.minutes import fill_in
 
 __all__ = ["dumps", "normalise", "without_ids"]
 
@@ -46,7 +48,6 @@ LANGUAGE_INFO = {
     "pygments_lexer": "ipython3",
 }
 SLIDE_TYPES = {"slide", "subslide", "fragment", "skip", "notes", "-"}
-FOLDED = "hide-input"  # the tag that editors, slides and the site obey
 WIDGETS = "application/vnd.jupyter.widget-"  # views and states of live widgets
 ID_MOST = 50
 
@@ -79,7 +80,8 @@ def normalise(
     Returns
     -------
     NotebookNode
-        With descriptive ids, nbgrader's metadata on exercises, and clean outputs.
+        With descriptive ids, estimated minutes, nbgrader's metadata on exercises, and
+        clean outputs.
 
     Raises
     ------
@@ -103,6 +105,7 @@ def normalise(
     for cell in new.cells:
         cell.source = cell.source.rstrip().lstrip("\n")
     new.cells = [cell for cell in new.cells if cell.source.strip()]
+    fill_in(new)
     _name_cells(new, lesson_name)
     count = 0
     for position, cell in enumerate(new.cells):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from course_utils.files import write_atomically
 from tools.lessons.cells import (
+    DEEPER,
     NotebookProblem,
     cell_name,
     output_texts,
@@ -30,6 +31,7 @@ __all__ = ["build", "learner_copy", "leaks"]
 
 MANIFEST = ".workbook.json"
 PICTURE_TAG = "expected-picture"
+COLLAPSED = "jp-MarkdownHeadingCollapsed"  # the editor folds the whole section
 STUB = ("# YOUR CODE HERE", "raise NotImplementedError()")
 
 
@@ -37,7 +39,7 @@ STUB = ("# YOUR CODE HERE", "raise NotImplementedError()")
 
 
 def learner_copy(nb: NotebookNode, name: str = "notebook") -> NotebookNode:
-    r"""Return the learner's copy of a lesson: stubs for solutions, outputs cleared.
+    r"""Return the learner's copy: stubs for solutions, no outputs, deeper parts folded.
 
     Outputs stay in cells tagged ``expected-picture``, so that one sees what to aim at.
 
@@ -76,6 +78,8 @@ def learner_copy(nb: NotebookNode, name: str = "notebook") -> NotebookNode:
                 name, cell_name(cell, position), str(error)
             ) from error
         if cell.cell_type != "code":
+            if DEEPER in cell.metadata.get("tags", []):
+                cell.metadata[COLLAPSED] = True
             continue
         cell.execution_count = None
         if PICTURE_TAG not in cell.metadata.get("tags", []):
@@ -163,7 +167,7 @@ def _built(lesson: bytes, name: str) -> bytes:
 
 def _signature(lesson: bytes) -> str:
     """Fingerprint a lesson together with the way copies are made of it."""
-    return hashlib.sha256("\n".join(STUB).encode() + lesson).hexdigest()
+    return hashlib.sha256("\n".join((*STUB, COLLAPSED)).encode() + lesson).hexdigest()
 
 
 def meaning(content: bytes) -> str | None:

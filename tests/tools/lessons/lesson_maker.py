@@ -19,7 +19,8 @@ ALT = "A curve which rises from left to right and levels off near one"
 PARTS = ["Assumptions", "Before you start", "Common mistakes", "Summary", "References"]
 
 OPENING = (
-    "**The question.** What? **You can** do it in 5 minutes. **You need** nothing."
+    "**The question.** What? **You can** do it. **You need** nothing.\n\n"
+    "**Time.** About ? minutes for the core path, ? for the deeper sections."
 )
 QUESTIONS = "<details><summary>Answer</summary>Yes.</details>\n" * 2
 

@@ -202,7 +202,52 @@ BROKEN = [
             ("next", "next"),
         ]
     ),
+    ("core_path", with_text("## Long\n\n" + "word " * 7000), "minutes, most 60"),
+    ("short_texts", with_text("word " * 201), "'extra' has 201 words, most 200"),
+    (
+        "sections_apart",
+        with_text("Some words.\n\n## 1. New"),
+        "'extra': a section must begin a cell of its own",
+    ),
+    ("sections_apart", with_text("## 1. New\n\n## 2. Newer"), "'extra': a section"),
+    (
+        "says_minutes",
+        on("a-small-lesson", put(source="# 01 · In 5 minutes")),
+        "does not give the minutes for the core path",
+    ),
+    ("says_minutes", with_text("## 1. New\n\nWords."), "must open with '*About ?"),
+    (
+        "says_minutes",
+        with_text("## 1. New\n\n*About 1 minute.* Words."),
+        "'1. New' must open with '*About ?",
+    ),
+    (
+        "says_minutes",
+        with_text("## 1. Deeper: new\n\n*About 1 minute.* **So.**"),
+        "go together",
+    ),
 ]
+
+
+def test_what_the_rules_of_load_allow():
+    nb = good_lesson()
+    with_text("## References\n\n" + "word " * 300 + "\n\n## Next\n\nOn.")(nb)
+    deeper = new_markdown_cell("## 1. Deeper: so\n\n*About 1 minute.* **So.**", id="so")
+    deeper.metadata["tags"] = ["deeper"]
+    with_cell(nb, deeper)
+    with_text("```\n## a comment\n```\n" + "word " * 200)(nb)
+    for rule in (rules.core_path, rules.short_texts):
+        assert rule(nb, NAME) == []
+    for rule in (rules.sections_apart, rules.says_minutes, rules.allowed_tags):
+        assert rule(nb, NAME) == []
+
+
+def test_the_first_lesson_takes_half_an_hour():
+    nb = good_lesson()
+    with_text("## Long\n\n" + "word " * 4000)(nb)
+    assert rules.core_path(nb, NAME) == []
+    (found,) = rules.core_path(nb, "00_start_here")
+    assert found.endswith("minutes, most 30")
 
 
 def test_a_lesson_in_order_has_no_complaints(tmp_path):

@@ -76,6 +76,15 @@ def test_outputs_are_cleared_except_the_expected_picture():
     nbformat.validate(copied)
 
 
+def test_deeper_sections_are_folded_in_the_copy_alone():
+    nb = good_lesson()
+    cell_of(nb, "summary").metadata["tags"] = ["deeper"]
+    copied = learner_copy(nb)
+    folded = [c.id for c in copied.cells if "jp-MarkdownHeadingCollapsed" in c.metadata]
+    assert folded == ["summary"]
+    assert "jp-MarkdownHeadingCollapsed" not in cell_of(nb, "summary").metadata
+
+
 def test_the_copy_is_pure_and_the_same_every_time():
     nb = good_lesson()
     before = copy.deepcopy(nb)

@@ -30,6 +30,12 @@ from tools.lessons.rules.form import (
     size,
     valid,
 )
+from tools.lessons.rules.load import (
+    core_path,
+    says_minutes,
+    sections_apart,
+    short_texts,
+)
 from tools.lessons.rules.outputs import (
     checked_outputs,
     executed,
@@ -84,4 +90,8 @@ RULES: tuple[Callable[[NotebookNode, str], list[str]], ...] = (
     solution_markers,
     solutions_hidden,
     anatomy,
+    core_path,
+    short_texts,
+    sections_apart,
+    says_minutes,
 )

@@ -10,11 +10,12 @@ import nbformat
 from nbformat import NotebookNode
 
 from tools.lessons.cells import (
+    DEEPER,
+    FOLDED,
     defined_names,
     parse,
 )
 from tools.lessons.normalise import (
-    FOLDED,
     dumps,
     is_descriptive,
     machine_traces,
@@ -22,7 +23,7 @@ from tools.lessons.normalise import (
 )
 from tools.lessons.reading import code_cells, named_cells
 
-TAGS = {"nbval-check-output", "expected-picture", FOLDED}
+TAGS = {"nbval-check-output", "expected-picture", FOLDED, DEEPER}
 CODE_LINES, CODE_COLUMNS = 25, 88
 PACKAGE, MODULES_MOST = "course_utils", 8
 MORE_MODULES = {"07": 11, "08": 11, "09": 10, "11": 9}  # what was built comes together
