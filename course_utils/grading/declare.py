@@ -178,7 +178,7 @@ def declare(
         Parts of the right answer by name. ``answer`` is one: the reference's, unless
         the steps say how it is put together.
     more
-        ``fingerprint`` and ``tolerance`` of the `Exercise`.
+        ``fingerprint``, ``probe`` and other fields of the `Exercise`.
 
     Raises
     ------

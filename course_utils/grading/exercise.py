@@ -80,6 +80,9 @@ class Exercise:
     fingerprint
         ``fingerprint(arguments, output)``: what is compared where the right answer is
         not unique (a basis is known only up to signs, its projection is unique).
+    probe
+        ``probe(module, arguments)``: where the answer is a module, what is asked of it,
+        as tensors (`course_utils.grading.building.Build`). Those are compared.
     edges
         ``edges(generator) -> list of argument tuples``: extreme or small inputs, such
         as a batch of one. A mistake may show on these alone.
@@ -101,9 +104,27 @@ class Exercise:
     misconceptions: tuple[Misconception, ...]
     hints: tuple[str, ...]
     fingerprint: Callable[[Arguments, Any], Any] = as_it_is
+    probe: Callable[[Any, Arguments], Any] | None = None
     edges: Callable[[torch.Generator], list[Arguments]] = field(default=lambda g: [])
     gradients: tuple[int, ...] = ()
     tolerance: float = 1e-5
+
+    def ask(
+        self, version: Callable[..., Any], given: Arguments, arguments: Arguments
+    ) -> Any:
+        """Call a version; where it builds a module, ask that for its tensors.
+
+        Parameters
+        ----------
+        version
+            The reference, a learner's, or a wrong one.
+        given
+            What it is called with: mostly copies of ``arguments``.
+        arguments
+            What the probe is told, the same for all versions that are compared.
+        """
+        answer = version(*given)
+        return answer if self.probe is None else self.probe(answer, arguments)
 
     @property
     def points(self) -> float:

@@ -73,7 +73,8 @@ def _outcome(
     given = watched(arguments, exercise.gradients)
     try:
         with quietly([]):
-            return _with_gradients(exercise, given, function(*given))
+            answer = exercise.ask(function, given, arguments)
+            return _with_gradients(exercise, given, answer)
     except Exception as error:
         return _raised(error)
 
@@ -85,7 +86,7 @@ def _learners(
     given = watched(arguments, exercise.gradients)
     try:
         with restored([]), quietly([]), trial.limits():
-            got = converted(trial.function(*given), kind)
+            got = converted(exercise.ask(trial.function, given, arguments), kind)
             return _with_gradients(exercise, given, got)
     except (Stop, KeyboardInterrupt):
         raise

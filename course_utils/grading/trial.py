@@ -50,9 +50,14 @@ class Stop(BaseException):
 
 
 def copied(value: Any) -> Any:
-    """Copy tensors inside tuples, lists and dicts, for a call to work on."""
+    """Copy tensors inside tuples, lists and dicts, for a call to work on.
+
+    A generator is copied in its state: every call draws the same.
+    """
     if isinstance(value, torch.Tensor):
         return value.detach().clone()
+    if isinstance(value, torch.Generator):
+        return value.clone_state()
     if isinstance(value, tuple | list):
         return type(value)(copied(part) for part in value)
     if isinstance(value, dict):
@@ -110,7 +115,12 @@ def _weights(part: torch.Tensor) -> torch.Tensor:
 
 
 def unharmed(value: Any, before: Any) -> bool:
-    """Whether a value is what it was before the call, to the bit."""
+    """Whether a value is what it was before the call, to the bit.
+
+    A generator may be drawn from.
+    """
+    if isinstance(before, torch.Generator):
+        return True
     if isinstance(before, torch.Tensor):
         same_kind = value.shape == before.shape and value.dtype == before.dtype
         return same_kind and torch.equal(value.detach(), before)
@@ -155,6 +165,8 @@ def error_message(function: Callable[..., Any], error: BaseException) -> str:
     if isinstance(error, SystemExit):
         said += " (exit() would end the whole notebook: return the answer)"
     code = getattr(function, "__code__", None)
+    if isinstance(function, type):
+        code = next(iter(codes_of(function)), None)
     if not isinstance(code, types.CodeType):
         return said
     frames = traceback.extract_tb(error.__traceback__)
@@ -163,6 +175,8 @@ def error_message(function: Callable[..., Any], error: BaseException) -> str:
         return said
     number = mine[-1].lineno or code.co_firstlineno
     source = linecache.getline(code.co_filename, number).strip()
+    if isinstance(function, type):  # where a class begins is not known
+        return f"{said} (in `{source}`)" if source else said
     place = f"line {number - code.co_firstlineno + 1} of your function"
     return f"{said} (in {place}: `{source}`)" if source else f"{said} (in {place})"
 
@@ -170,13 +184,28 @@ def error_message(function: Callable[..., Any], error: BaseException) -> str:
 def is_stub(function: Callable[..., Any], error: NotImplementedError) -> bool:
     """Whether an error is the stub's own bare ``raise NotImplementedError``.
 
-    torch raises the same error, with a text, for many an honest slip.
+    It may stand in the function, or in a class: one that the function defines, or that
+    stands in its place. torch raises the same error, with a text, for many an honest
+    slip.
     """
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    return not error.args and trace is not None and trace.tb_frame.f_code is code
+    if error.args or trace is None:
+        return False
+    return trace.tb_frame.f_code in codes_of(inspect.unwrap(function))
+
+
+def codes_of(function: Any) -> list[types.CodeType]:
+    """List the code of a function, or of a class's methods, and what they define."""
+    if isinstance(function, type):
+        return [code for part in vars(function).values() for code in codes_of(part)]
+    code = function if isinstance(function, types.CodeType) else None
+    code = code or getattr(function, "__code__", None)
+    if not isinstance(code, types.CodeType):
+        return []
+    inside = (one for one in code.co_consts if isinstance(one, types.CodeType))
+    return [code, *(one for part in inside for one in codes_of(part))]
 
 
 @contextlib.contextmanager
@@ -243,10 +272,10 @@ class Trial:
         """
         try:
             with restored(self.heard), quietly(self.heard), self.limits():
-                got = self.function(*arguments)
+                got = self.exercise.ask(self.function, arguments, copied(arguments))
                 answer = got if kind is None else converted(got, kind)
                 said = remark(got, answer)
-        except (Stop, KeyboardInterrupt):
+        except (Stop, Refused, KeyboardInterrupt):
             raise
         except NotImplementedError as error:
             if is_stub(self.function, error):
@@ -287,7 +316,8 @@ class Trial:
 
     def reference(self, *arguments: Any) -> Any:
         """Call the course's own version on copies."""
-        return self.exercise.reference(*copied(arguments))
+        exercise = self.exercise
+        return exercise.ask(exercise.reference, copied(arguments), arguments)
 
     def inputs(self) -> list[Arguments]:
         """Draw fresh arguments."""

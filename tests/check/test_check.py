@@ -2,6 +2,7 @@
 
 import functools
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
@@ -19,6 +20,8 @@ from course_utils.check.views import ProgressView, ReportView
 from course_utils.check.written import source_of
 from course_utils.exercises import all_exercises, find
 from course_utils.grading import apart
+from course_utils.grading.building import OUTPUTS, Build, built
+from course_utils.grading.criteria import normal
 from course_utils.grading.grade import grade
 
 EXERCISE = find("squared_error")
@@ -274,3 +277,50 @@ def test_every_exercise_has_a_solution_to_read():
 
 def test_away_from_the_lessons_the_reference_is_shown(tmp_path):
     assert "def squared_error(" in source_of(EXERCISE, folder=tmp_path)
+
+
+# --- an exercise that asks for a module ---------------------------------------------
+
+
+def layer(D, K):
+    return torch.nn.Linear(D, K)
+
+
+LAYER = replace(
+    EXERCISE,
+    name="layer",
+    reference=layer,
+    inputs=lambda generator: [(3, 2), (5, 4)],
+    criteria=(built(OUTPUTS, "its outputs", 2.0),),
+    misconceptions=(),
+    probe=Build(layer, lambda g, D, K: [(normal(g, 6, D),)] * 3),
+)
+
+
+@pytest.fixture
+def asks_for_a_layer(monkeypatch):
+    monkeypatch.setattr(check_module, "find", lambda name: LAYER)
+
+
+def test_a_function_that_builds_a_module_is_kept_or_replaced(asks_for_a_layer, seen):
+    kept = check(lambda D, K: torch.nn.Sequential(layer(D, K)), name="layer")
+    assert isinstance(kept(3, 2), torch.nn.Sequential)
+    assert points("layer") == 2.0
+    replaced = check(lambda D, K: torch.nn.Linear(D, K, bias=False), name="layer")
+    assert replaced(3, 2).bias is not None
+    assert "missing: (2,)" in repr(seen[-1])
+    assert check(replaced) is replaced
+
+
+def test_a_class_is_checked_and_stays_a_class(asks_for_a_layer, seen):
+    class Layer(torch.nn.Linear):
+        pass
+
+    assert check(Layer, name="layer") is Layer
+
+    class Stub(torch.nn.Module):
+        def __init__(self, D, K):
+            raise NotImplementedError()
+
+    assert check(Stub, name="layer")(3, 2).weight.shape == (2, 3)
+    assert "Not attempted yet" in repr(seen[-1])

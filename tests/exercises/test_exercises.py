@@ -67,10 +67,15 @@ def test_it_has_enough_of_everything(name):
     assert len(RIGHT[name]) >= 3
 
 
+def without_address(one):
+    return one.initial_seed() if isinstance(one, torch.Generator) else one
+
+
 @pytest.mark.parametrize("name", EXERCISES)
 def test_other_seeds_give_other_inputs_and_the_same_seed_the_same(name):
     def inputs(seed):
-        return repr(EXERCISES[name].inputs(torch.Generator().manual_seed(seed)))
+        drawn = EXERCISES[name].inputs(torch.Generator().manual_seed(seed))
+        return repr([[without_address(one) for one in given] for given in drawn])
 
     assert inputs(1) == inputs(1)
     assert inputs(1) != inputs(2)
