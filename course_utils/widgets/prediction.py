@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 import ipywidgets
 from IPython.display import display
 
+from course_utils.widgets._choices import LETTERS, Choices
 from course_utils.widgets._views import as_html, as_plain, checked_text, three_views
-
-LETTERS = "ABCDEFGH"
 
 
 class Prediction:
@@ -40,103 +38,53 @@ class Prediction:
         name: str | None = None,
         in_order: bool = False,
     ) -> None:
-        self.question = checked_text(question, "question")
         self.why = checked_text(why, "why")
         self.name = None if name is None else checked_text(name, "name")
-        if isinstance(options, str) or not isinstance(options, Sequence):
-            raise ValueError(f"options must be a list of strings, got {options!r}")
-        self.options = [checked_text(option, "each option") for option in options]
-        if not 2 <= len(self.options) <= len(LETTERS):
-            raise ValueError(
-                f"options must hold 2 to {len(LETTERS)} strings, "
-                f"got {len(self.options)}"
-            )
-        if len(set(self.options)) < len(self.options):
-            raise ValueError(f"options must differ from each other, got {options!r}")
-        self.answer = self._index(answer)
-        if not in_order:
-            self._shuffle()
+        self._choices = Choices(question, options, answer, in_order=in_order)
 
-    def _shuffle(self) -> None:
-        """Bring the options into an order that the question fixes."""
-        right = self.options[self.answer]
-        self.options.sort(key=self._lot)
-        self.answer = self.options.index(right)
+    @property
+    def options(self) -> list[str]:
+        """The options as they are shown."""
+        return self._choices.options
 
-    def _lot(self, option: str) -> bytes:
-        return hashlib.sha256(f"{self.question}|{option}".encode()).digest()
-
-    def _index(self, answer: int | str) -> int:
-        if isinstance(answer, str):
-            if answer.strip() not in self.options:
-                raise ValueError(
-                    f"answer must be one of the options {self.options}, got {answer!r}"
-                )
-            return self.options.index(answer.strip())
-        if isinstance(answer, bool) or not isinstance(answer, int):
-            raise ValueError(
-                f"answer must be the index or the text of an option, got {answer!r}"
-            )
-        if not 0 <= answer < len(self.options):
-            raise ValueError(
-                f"answer must be an index from 0 to {len(self.options) - 1}, "
-                f"got {answer}"
-            )
-        return answer
+    @property
+    def answer(self) -> int:
+        """The place of the right option."""
+        return self._choices.answer
 
     def reply(self, guess: int) -> str:
         """Say in one line (HTML) whether the guess was right."""
-        guess = self._index(guess)
+        guess = self._choices.index(guess)
         said = f"Your guess: {LETTERS[guess]}."
         if guess == self.answer:
             return f"{said} Right."
-        right = f"{LETTERS[self.answer]}: {as_html(self.options[self.answer])}"
-        return f"{said} The answer is {right}"
+        return f"{said} The answer is {self._right()}"
+
+    def _right(self) -> str:
+        return f"{LETTERS[self.answer]}: {as_html(self.options[self.answer])}"
 
     def _heading(self) -> str:
         title = "Predict before you run"
         return title if self.name is None else f"{title}: {self.name}"
 
-    def _question_html(self) -> str:
-        # Letters as text: a page that is not trusted shows <ol type="A"> as numbers.
-        items = "".join(
-            f"<li>{letter}. {as_html(option)}</li>"
-            for letter, option in zip(LETTERS, self.options, strict=False)
-        )
-        return (
-            f"<p><strong>{as_html(self._heading())}</strong></p>"
-            f"<p>{as_html(self.question)}</p>"
-            f"<ul>{items}</ul>"
-        )
-
     def static_html(self) -> str:
         """Return the view for pages without widgets: the answer behind a fold."""
-        right = f"{LETTERS[self.answer]}: {as_html(self.options[self.answer])}"
         return (
-            f"{self._question_html()}"
+            f"{self._choices.question_html(self._heading())}"
             "<details><summary>Make your guess, then open</summary>"
-            f"<p><strong>{right}</strong></p>"
+            f"<p><strong>{self._right()}</strong></p>"
             f"<p>{as_html(self.why)}</p></details>"
         )
 
     def plain_text(self) -> str:
         """Return the view for terminals and logs."""
-        lines = [as_plain(f"{self._heading()}: {self.question}")]
-        for letter, option in zip(LETTERS, self.options, strict=False):
-            lines.append(f"  {letter}. {as_plain(option)}")
+        lines = self._choices.question_lines(self._heading())
         lines.append(f"Answer: {LETTERS[self.answer]}. {as_plain(self.why)}")
         return "\n".join(lines)
 
     def widget(self) -> ipywidgets.VBox:
         """Build the live view: one button per option; the first guess counts."""
-        buttons = [
-            ipywidgets.Button(
-                description=letter,
-                tooltip=f"Guess {letter}: {as_plain(option)}",
-                layout=ipywidgets.Layout(width="4em"),
-            )
-            for letter, option in zip(LETTERS, self.options, strict=False)
-        ]
+        buttons = self._choices.buttons("Guess")
         outcome = ipywidgets.HTMLMath()
 
         def guess(button: ipywidgets.Button) -> None:
@@ -151,7 +99,7 @@ class Prediction:
 
         for button in buttons:
             button.on_click(guess)
-        question = ipywidgets.HTMLMath(self._question_html())
+        question = ipywidgets.HTMLMath(self._choices.question_html(self._heading()))
         return ipywidgets.VBox([question, ipywidgets.HBox(buttons), outcome])
 
     def bundle(self) -> dict[str, Any]:
