@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import joblib
 
-from course_utils.experiments import cures, digit_codes, few_labels
+from course_utils.experiments import cures, digit_codes, few_labels, scribe
 from course_utils.experiments.sweeps import SWEEPS, Entry, run
 
 
@@ -25,6 +25,7 @@ def main(workers: int, scheduler: str) -> None:
         few_labels.run_all(workers=jobs)
         for longer in (digit_codes, cures):
             longer.run_all(workers=jobs, after_each=print)
+    scribe.run_all(after_each=print)
     count = len(few_labels.COUNTS) * len(few_labels.SEEDS)
     print(f"few labels: {count} runs, complete")
 
