@@ -4,6 +4,7 @@ from course_utils.models.autoencoders import (
     Autoencoder,
     EncoderDecoder,
     LinearAutoencoder,
+    denoising_at,
     mlp,
     reconstruction_loss,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "TCLoss",
     "balanced_labels",
     "conditional_elbo_loss",
+    "denoising_at",
     "elbo_loss",
     "kkt_residuals",
     "log_likelihood",

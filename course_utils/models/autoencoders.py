@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -134,3 +135,46 @@ def reconstruction_loss(
 ) -> torch.Tensor:
     """Squared error of a model's reconstruction of a batch (N, D)."""
     return squared_error(batch, model(batch))
+
+
+def denoising_at(
+    sigma: float,
+) -> Callable[[nn.Module, torch.Tensor, torch.Generator], torch.Tensor]:
+    """Build the loss of a denoising autoencoder, for `training.fit`.
+
+    The model sees x + σε, with fresh noise for every batch, and is compared with the
+    clean x (Vincent et al. 2008).
+
+    Parameters
+    ----------
+    sigma
+        Standard deviation of the noise, in the units of the data.
+
+    Returns
+    -------
+    Callable
+        ``loss(model, batch, generator)``: one number, the squared error summed over the
+        D dimensions and averaged over the batch (N, D).
+
+    Raises
+    ------
+    ValueError
+        If ``sigma`` is not a positive number.
+
+    Examples
+    --------
+    >>> loss, copy = denoising_at(0.5), nn.Identity()
+    >>> x, generator = torch.zeros(1000, 8), torch.Generator().manual_seed(0)
+    >>> round(loss(copy, x, generator).item())  # a copier pays D σ²
+    2
+    """
+    if not 0 < sigma < math.inf:
+        raise ValueError(f"sigma is {sigma}; expected a finite number above 0")
+
+    def loss(
+        model: nn.Module, batch: torch.Tensor, generator: torch.Generator
+    ) -> torch.Tensor:
+        eps = torch.randn(batch.shape, generator=generator)
+        return squared_error(batch, model(batch + sigma * eps))
+
+    return loss

@@ -9,6 +9,7 @@ from torch import nn
 from course_utils.models import (
     Autoencoder,
     LinearAutoencoder,
+    denoising_at,
     mlp,
 )
 
@@ -115,3 +116,27 @@ def test_models_name_a_wrong_size(wrong):
 def test_an_mlp_needs_an_input_and_an_output(sizes):
     with pytest.raises(ValueError, match="expected at least an input and output"):
         mlp(sizes)
+
+
+def test_the_denoising_loss_sees_noise_and_wants_the_clean_data():
+    x, seen = 3 + torch.rand(4000, 5), []
+
+    def half(noisy):
+        seen.append(noisy)
+        return noisy / 2
+
+    loss = denoising_at(0.7)
+    generator = torch.Generator().manual_seed(0)
+    got = [loss(half, x, generator).item() for _ in range(2)]
+    noise = seen[0] - x
+    assert noise.std().item() == pytest.approx(0.7, abs=0.02)
+    assert abs(noise.mean().item()) < 0.02
+    assert not torch.equal(seen[0], seen[1])  # fresh for every batch
+    exact = (x**2).sum(1).mean().item() / 4 + 5 * 0.7**2 / 4  # E|x - (x + n)/2|²
+    assert got == pytest.approx([exact, exact], rel=0.02)
+
+
+@pytest.mark.parametrize("sigma", [0.0, -1.0, float("nan"), float("inf")])
+def test_the_denoising_loss_wants_noise(sigma):
+    with pytest.raises(ValueError, match="finite number above 0"):
+        denoising_at(sigma)
