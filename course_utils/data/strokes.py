@@ -152,6 +152,59 @@ def render(factors: Tensor, size: int = 28) -> Tensor:
     return torch.cat(parts) if parts else torch.zeros(0, size * size)
 
 
+def pen(
+    z: Tensor, digit: int, names: tuple[str, ...] = ("slant", "turn"), size: int = 28
+) -> Tensor:
+    """Draw one digit by a code: a decoder of which everything is known.
+
+    z ~ N(0, I) gives the named factors exactly the laws that `draw_factors` follows:
+    z = 0 is the middle of a law, z = 1 a standard deviation more where it is normal.
+    The other factors stay in the middle of theirs.
+
+    Parameters
+    ----------
+    z
+        (N, K) codes, one column a factor; gradients flow back to it.
+    digit
+        0 to 9.
+    names
+        K factors' names, of `FACTORS` but the class.
+    size
+        Side of a picture in pixels.
+
+    Returns
+    -------
+    Tensor
+        (N, size·size) in [0, 1], of z's dtype.
+
+    Raises
+    ------
+    ValueError
+        If ``z`` is not (N, K), a name is unknown, or `render` refuses the rest.
+
+    Examples
+    --------
+    >>> upright, leaning = pen(torch.tensor([[0.0, 0.0], [2.0, 0.0]]), digit=1)
+    >>> upright.shape, bool((upright - leaning).abs().max() > 0.5)
+    (torch.Size([784]), True)
+    """
+    if z.ndim != 2 or z.shape[1] != len(names):
+        raise ValueError(
+            f"z has shape {tuple(z.shape)}; expected (N, {len(names)}), one column for "
+            f"each of {', '.join(names)}"
+        )
+    unknown = [name for name in names if name not in LAWS]
+    if unknown:
+        raise ValueError(f"unknown factors {unknown}; expected some of {list(LAWS)}")
+    share = torch.special.ndtr(z.double())
+    middle = torch.full((len(z),), 0.5, dtype=torch.float64)
+    columns = [
+        _quantile(law, share[:, names.index(name)] if name in names else middle)
+        for name, law in LAWS.items()
+    ]
+    return render(torch.stack([middle * 0 + digit, *columns], 1), size).to(z.dtype)
+
+
 def _checked(factors: Tensor) -> Tensor:
     table = factor_table(factors, FACTORS)
     if not torch.isin(table[:, 0], torch.arange(10.0).double()).all():

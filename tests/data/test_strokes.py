@@ -1,6 +1,7 @@
 """Strokes are drawn as their factors say; their style tells nothing of the class."""
 
 import math
+from statistics import NormalDist
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from course_utils.data.strokes import (
     _control_points,
     _spline,
     draw_factors,
+    pen,
     render,
 )
 
@@ -149,3 +151,45 @@ def test_a_size_and_a_count_must_be_sensible():
     with pytest.raises(ValueError, match="count is 0"):
         draw_factors(0, torch.Generator())
     assert render(plain([]), 28).shape == (0, 784)
+
+
+def test_a_code_of_the_pen_means_the_factors_laws():
+    z = torch.tensor([[0.0, 0.0], [1.0, -0.5]], dtype=torch.float64)
+    rows = torch.zeros(2, 14, dtype=torch.float64)
+    rows[:, 0] = 7
+    rows[:, 3:6] = torch.tensor([0.85, 0.95, 0.072])  # the middle of the laws
+    rows[1, 1] = 0.22  # one standard deviation of slant
+    rows[1, 3] = 0.7 + 0.3 * NormalDist().cdf(-0.5)  # width is uniform
+    got = pen(z, 7, names=("slant", "width"))
+    assert got.dtype == torch.float64
+    assert torch.allclose(got.float(), render(rows), atol=2e-3)
+
+
+def test_gradients_flow_through_the_pen():
+    names = ("slant", "turn", "pen")
+    z = torch.tensor([[0.3, -0.4, 0.2]], dtype=torch.float64)
+    target = pen(torch.zeros_like(z), 3, names)
+
+    def loss(z):
+        return ((pen(z, 3, names) - target) ** 2).sum()
+
+    leaf = z.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(loss(leaf), leaf)
+    for k in range(3):
+        step = torch.zeros_like(z)
+        step[0, k] = 0.01
+        by_difference = (loss(z + step) - loss(z - step)) / 0.02
+        assert abs(slope[0, k] - by_difference) < 0.05 * slope.abs().max()
+
+
+@pytest.mark.parametrize(
+    ("z", "names", "said"),
+    [
+        (torch.zeros(2), ("slant", "turn"), r"shape \(2,\)"),
+        (torch.zeros(2, 3), ("slant", "turn"), r"expected \(N, 2\)"),
+        (torch.zeros(2, 1), ("colour",), "unknown factors"),
+    ],
+)
+def test_the_pen_names_what_is_wrong(z, names, said):
+    with pytest.raises(ValueError, match=said):
+        pen(z, 1, names)
