@@ -1,203 +1,366 @@
-"""Exercises of lesson 08: weighted bound, KL per unit, linear rates, free bits."""
+"""Exercises of lesson 08: a loss to mend, a weighted one, linear rates, free bits."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
-from torch import Tensor, logsumexp
+from torch import Tensor
 
-from course_utils.exercises.lesson07 import RATE_SLIPS, RATE_STEPS
 from course_utils.grading.criteria import (
     agrees,
     at_the_edges,
     between,
     normal,
-    rows_stand_alone,
+    uniform,
 )
 from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial
-from course_utils.objectives import gaussian_kl, iwae_bound, log_mean_exp
+from course_utils.objectives import (
+    bernoulli_log_prob,
+    gaussian_kl,
+    gaussian_log_prob,
+    log_mean_exp,
+)
 
 WORDS = words_beside(__file__)
+Decoder = Any  # codes (…, K) -> logits (…, D)
 
 
-# --- iwae_bound ---------------------------------------------------------------------
+def _cross_entropies(x: Tensor, logits: Tensor) -> Tensor:
+    """Negative log-likelihood of each pixel, (N, D)."""
+    return torch.nn.functional.binary_cross_entropy_with_logits(
+        logits, x, reduction="none"
+    )
 
 
-def _weights(generator: torch.Generator) -> list[Arguments]:
-    """Ordinary log-weights, and some that no exponential survives; S is never N."""
-    ordinary = 2 * normal(generator, 5, 3) - 1
-    extreme = normal(generator, 7, 4) + torch.tensor([-900, 900, 0, -1800])
-    # Means far apart: one maximum for the whole batch does not help either.
-    return [(ordinary,), (extreme + 9 * normal(generator, 4),)]
+# --- mended_loss --------------------------------------------------------------------
 
 
-def _stays_finite(trial: Trial) -> None:
-    _, (log_weights,) = trial.inputs()
-    got, want = trial.call(log_weights), trial.reference(log_weights)
-    trial.expect_close(got, want, "with log-weights near -900 or 900")
+def mended_loss(x: Tensor, eps: Tensor, V: Tensor, W: Tensor) -> Tensor:
+    """−ELBO of a batch, z = μ + σ ε: (N, D), (N, K), (D, 2K), (K, D) -> 0-d, in nats.
+
+    μ and log σ² are the two halves of x V, and z W are the logits of the pixels.
+    """
+    mu, logvar = (x @ V).chunk(2, dim=1)
+    z = mu + (logvar / 2).exp() * eps
+    return (gaussian_kl(mu, logvar) - bernoulli_log_prob(x, z @ W)).mean()
 
 
-IWAE_BOUND = declare(
-    WORDS["iwae_bound"],
-    iwae_bound,
-    _weights,
+def _small_vaes(generator: torch.Generator) -> list[Arguments]:
+    """Batches and weights of linear VAEs; N, D and K differ."""
+    drawn: list[Arguments] = []
+    for N, D, K in ((5, 7, 2), (4, 9, 3)):
+        x = (uniform(generator, N, D) < 0.5).double()
+        V = 0.4 * normal(generator, D, 2 * K)
+        drawn.append((x, normal(generator, N, K), V, normal(generator, K, D)))
+    return drawn
+
+
+def _hard_vaes(generator: torch.Generator) -> dict[str, Arguments]:
+    (x, eps, V, W), _ = _small_vaes(generator)
+    narrow = V.clone()
+    narrow[:, 2:] = -40 / x.sum(1).clamp(min=1).max()
+    return {
+        "a batch of one example": (x[:1], eps[:1], V, W),
+        "one latent": (x, eps[:, :1], V[:, ::2], W[:1]),
+        "logits near ±1000 (leave the logits to torch)": (x, eps, V, 1000 * W),
+        "a narrow q": (x, eps, narrow, W),
+    }
+
+
+def _stepped(
+    loss: Callable[[Tensor, Tensor], Tensor], start: tuple[Tensor, Tensor], steps: int
+) -> tuple[Tensor, Tensor]:
+    """Take plain gradient steps of size 0.05 from V and W on a loss of both."""
+    V, W = (weights.clone() for weights in start)
+    for _ in range(steps):
+        V.requires_grad_(), W.requires_grad_()
+        answer = loss(V, W)
+        if not getattr(answer, "requires_grad", False):
+            raise Refused(
+                "no gradient comes back from your loss: stay in tensors, without "
+                ".item(), .detach() or float()."
+            )
+        slopes = torch.autograd.grad(answer, (V, W), materialize_grads=True)
+        V, W = (w.detach() - 0.05 * s for w, s in zip((V, W), slopes, strict=True))
+    return V, W
+
+
+def _expect_steps(
+    trial: Trial,
+    arguments: Arguments,
+    loss: Callable[[Callable[..., Tensor], Tensor, Tensor], Tensor],
+    start: tuple[Tensor, Tensor],
+) -> None:
+    """Refuse a loss that leads elsewhere than the course's, in one step or three."""
+    trial.call(*arguments)
+    for steps, said in ((1, "one step"), (3, "three steps")):
+        got = _stepped(lambda V, W: loss(trial.raw, V, W), start, steps)
+        want = _stepped(lambda V, W: loss(trial.exercise.reference, V, W), start, steps)
+        for name, one, other in zip(("V", "W"), got, want, strict=True):
+            who = "the encoder's" if name == "V" else "the decoder's"
+            trial.expect_close(one, other, f"{name}, {who} weights, after {said}")
+
+
+def _mended_steps(trial: Trial) -> None:
+    for x, eps, V, W in trial.inputs():
+
+        def loss(of: Callable[..., Tensor], v: Tensor, w: Tensor) -> Tensor:
+            return of(x, eps, v, w)  # noqa: B023 (it is called at once)
+
+        _expect_steps(trial, (x, eps, V, W), loss, (V, W))
+
+
+def _no_latent_is_hidden(trial: Trial) -> None:
+    for x, eps, V, W in trial.inputs():
+        trial.expect_close(
+            trial.call(x, eps, 0 * V, W),
+            trial.reference(x, eps, 0 * V, W),
+            "with V = 0 every q is the prior, the rate is 0, and the loss",
+        )
+
+
+MENDED_LOSS = declare(
+    WORDS["mended_loss"],
+    mended_loss,
+    _small_vaes,
     criteria=(
-        agrees("the logarithm of the mean weight", 3.0, lambda g: _weights(g)[:1]),
-        Criterion("no overflow, no underflow", 1.0, _stays_finite),
-        rows_stand_alone("each example on its own", dims=(1,)),
+        agrees("−ELBO of the batch", 2.0),
+        Criterion("the weights after one step and after three", 1.0, _mended_steps),
+        Criterion("the distortion where the rate is 0", 1.0, _no_latent_is_hidden),
+        at_the_edges(_hard_vaes, "for one example, one latent and any logits"),
     ),
+    gradients=(2, 3),
+    edges=lambda generator: list(_hard_vaes(generator).values()),
     steps={
-        "S": lambda log_weights: len(log_weights),
-        "top": lambda log_weights: log_weights.amax(0),
-        "answer": lambda log_weights, top: (
-            top + (log_weights - top).exp().mean(0).log()
-        ),
-        "total": lambda log_weights: logsumexp(log_weights, 0),
-        "weights": lambda log_weights: log_weights.exp(),  # ∞ or 0 far from 0
-        "share": lambda log_weights: log_weights.softmax(0),
+        "mu": lambda x, V: (x @ V).chunk(2, dim=1)[0],
+        "logvar": lambda x, V: (x @ V).chunk(2, dim=1)[1],
+        "sigma": lambda logvar: (logvar / 2).exp(),
+        "z": lambda mu, sigma, eps: mu + sigma * eps,
+        "decoded": lambda z: z,
+        "pixels": lambda x, decoded, W: _cross_entropies(x, decoded @ W),
+        "distortion": lambda pixels: pixels.sum(1).mean(),
+        "square": lambda mu: mu**2,
+        "half": lambda: 0.5,
+        "read": lambda logvar: logvar,
+        "latents": lambda square, half, read: half * (square + read.exp() - read - 1),
+        "rate": lambda latents: latents.sum(1).mean(),
+        "answer": lambda distortion, rate: distortion + rate,
     },
     mistakes={
-        "mean_of_logs": lambda log_weights: log_weights.mean(0),
-        "not_divided": lambda total: total,
-        "overflows": lambda weights: weights.mean(0).log(),
-        "over_examples": lambda log_weights: iwae_bound(log_weights.T),
-        "batch_inside": lambda answer: log_mean_exp(answer, 0),
-        "batch_mean": lambda answer: answer.mean(),
-        "largest": lambda top: top,
-        "divided_outside": lambda total, S: total / S,
-        "log_added": lambda total, S: total + math.log(S),
-        "batch_size": lambda total: total - math.log(len(total)),
-        "not_shifted_back": lambda answer, top: answer - top,
-        "one_maximum": instead(top=lambda top: top.max()),
-        "without_log": lambda weights: weights.mean(0),
-        "as_loss": lambda answer: -answer,
-        "softmax_weighted": lambda share, log_weights: (share * log_weights).sum(0),
+        # The three faults of the ill one, left in: one, two, all.
+        "mean_left": instead(distortion=lambda pixels: pixels.mean()),
+        "log_sigma_left": instead(read=lambda logvar: 2 * logvar),
+        "detached_left": instead(decoded=lambda z: z.detach()),
+        "mean_and_log_sigma_left": instead(
+            distortion=lambda pixels: pixels.mean(), read=lambda logvar: 2 * logvar
+        ),
+        "mean_and_detached_left": instead(
+            distortion=lambda pixels: pixels.mean(), decoded=lambda z: z.detach()
+        ),
+        "log_sigma_and_detached_left": instead(
+            read=lambda logvar: 2 * logvar, decoded=lambda z: z.detach()
+        ),
+        "as_it_was": instead(
+            distortion=lambda pixels: pixels.mean(),
+            read=lambda logvar: 2 * logvar,
+            decoded=lambda z: z.detach(),
+        ),
+        # What goes wrong while mending.
+        "hard_coded_784": instead(distortion=lambda pixels: 784 * pixels.mean()),
+        "hard_coded_64": instead(distortion=lambda pixels: 64 * pixels.mean()),
+        "summed_over_batch": instead(distortion=lambda pixels: pixels.sum()),
+        "everything_summed": instead(
+            distortion=lambda pixels: pixels.sum(), rate=lambda latents: latents.sum()
+        ),
+        "averaged_over_batch_alone": instead(
+            distortion=lambda pixels: pixels.mean(0).mean() * len(pixels)
+        ),
+        "latents_averaged": instead(rate=lambda latents: latents.mean()),
+        "both_averaged": instead(
+            distortion=lambda pixels: pixels.mean(), rate=lambda latents: latents.mean()
+        ),
+        "kl_by_pixels": instead(
+            distortion=lambda pixels: pixels.mean(),
+            rate=lambda rate, pixels: rate / pixels.shape[1],
+        ),
+        "sigma_is_variance": instead(sigma=lambda logvar: logvar.exp()),
+        "all_log_sigma": instead(
+            sigma=lambda logvar: logvar.exp(), read=lambda logvar: 2 * logvar
+        ),
+        "no_noise": instead(z=lambda mu: mu),
+        "no_half": instead(half=lambda: 1.0),
+        "minus_half": instead(half=lambda: -0.5),
+        "rate_subtracted": lambda distortion, rate: distortion - rate,
+        "rate_left_out": lambda distortion: distortion,
+        "rate_detached": lambda distortion, rate: distortion + rate.detach(),
+        "half_read": instead(read=lambda logvar: logvar / 2),
+        "squared_error": instead(
+            pixels=lambda x, decoded, W: (x - (decoded @ W).sigmoid()) ** 2
+        ),
+        "one_number_each": lambda pixels, latents: pixels.sum(1) + latents.sum(1),
+        "probabilities": instead(
+            pixels=lambda x, decoded, W: torch.nn.functional.binary_cross_entropy(
+                (decoded @ W).sigmoid(), x, reduction="none"
+            )
+        ),
+        "cut_off": lambda answer: answer.detach(),
     },
 )
 
 
-# --- kl_per_unit --------------------------------------------------------------------
+# --- iwae_loss ----------------------------------------------------------------------
 
 
-def kl_per_unit(mu: Tensor, logvar: Tensor) -> Tensor:
-    """KL(q(z_k|x) ‖ N(0, 1)) of each unit, averaged over the batch: (K,), in nats."""
-    return 0.5 * (mu**2 + torch.expm1(logvar) - logvar).mean(0)
+def iwae_loss(
+    x: Tensor, eps: Tensor, mu: Tensor, logvar: Tensor, decode: Decoder
+) -> Tensor:
+    """−IWAE_S of a batch, eps (S, N, K), decode: codes (…, K) -> logits (…, D): 0-d."""
+    z = mu + (logvar / 2).exp() * eps  # (S, N, K)
+    log_prior = gaussian_log_prob(z, torch.zeros_like(mu), 0.0)
+    log_q = gaussian_log_prob(z, mu, logvar)
+    log_w = bernoulli_log_prob(x, decode(z)) + log_prior - log_q  # (S, N)
+    return -log_mean_exp(log_w, 0).mean()
 
 
-def _posteriors(generator: torch.Generator) -> list[Arguments]:
-    return [
-        (normal(generator, *size) + 0.5, normal(generator, *size) - 0.7)
-        for size in ((7, 3), (11, 5))
-    ]
+def _decoder(generator: torch.Generator, K: int, D: int, scale: float = 1.0) -> Decoder:
+    """Build a linear decoder without touching torch's own generator."""
+    layer = torch.nn.utils.skip_init(torch.nn.Linear, K, D, dtype=torch.float64)
+    with torch.no_grad():
+        layer.weight.copy_(scale * normal(generator, D, K))
+        layer.bias.copy_(scale * normal(generator, D))
+    return layer
 
 
-def _hard_posteriors(generator: torch.Generator) -> dict[str, Arguments]:
-    (mu, logvar), _ = _posteriors(generator)
+def _weighted(generator: torch.Generator, sizes: Sequence[int]) -> Arguments:
+    S, N, D, K = sizes
+    return (
+        (uniform(generator, N, D) < 0.5).double(),
+        normal(generator, S, N, K),
+        0.8 * normal(generator, N, K),
+        0.7 * normal(generator, N, K) - 0.5,
+        _decoder(generator, K, D),
+    )
+
+
+def _batches(generator: torch.Generator) -> list[Arguments]:
+    """Batches of draws; no two of S, N, D and K are alike."""
+    return [_weighted(generator, sizes) for sizes in ((4, 3, 6, 2), (3, 5, 7, 4))]
+
+
+def _hard_batches(generator: torch.Generator) -> dict[str, Arguments]:
+    (x, eps, mu, logvar, decode), _ = _batches(generator)
+    steep = _decoder(generator, 2, 6, scale=700)
     return {
-        "a batch of one example": (mu[:1], logvar[:1]),
-        "a model with one unit": (mu[:, :1], logvar[:, :1]),
-        "logvar about -35 (take it as it is, with no clamp)": (mu, logvar - 35),
-        "logvar about 21 (take it as it is, with no clamp)": (mu, logvar + 21),
+        "S = 1": (x, eps[:1], mu, logvar, decode),
+        "a batch of one example": (x[:1], eps[:, :1], mu[:1], logvar[:1], decode),
+        "log-weights of −1000 and below": (x, eps, mu, logvar, steep),
     }
 
 
-def _each_unit(trial: Trial) -> None:
-    for arguments in trial.inputs():
+def _at_one_draw(trial: Trial) -> None:
+    for x, eps, mu, logvar, decode in trial.inputs():
+        arguments = x, eps[:1], mu, logvar, decode
         trial.expect_close(
             trial.call(*arguments),
             trial.reference(*arguments),
-            "the KL of each unit, in its place, averaged over the examples",
+            "with S = 1 it is −log w, averaged over the batch",
         )
 
 
-def _zero_at_the_prior(trial: Trial) -> None:
-    for mu, logvar in trial.inputs():
-        mu[:, 1], logvar[:, 1] = 0, 0  # a collapsed unit
-        units = trial.call(mu, logvar)
-        if abs(float(units[1])) > 1e-6:
-            raise Refused(
-                f"a unit with mu = 0 and logvar = 0 has {float(units[1]):.3g} nat, "
-                "expected 0: its q is the prior."
-            )
-        if float(units.min()) < -1e-6 or float(units[0]) < 1e-6:
-            raise Refused("a unit whose q is not the prior must have a KL above 0.")
+def _weighted_steps(trial: Trial) -> None:
+    for arguments in trial.inputs():
+        x, eps, mu, _, decode = arguments
+        K, D = mu.shape[1], x.shape[1]
+        V, W = 0.3 * normal(trial.generator, D, 2 * K), decode.weight.detach().T
+
+        def loss(of: Callable[..., Tensor], v: Tensor, w: Tensor) -> Tensor:
+            return of(x, eps, *(x @ v).chunk(2, dim=1), lambda z: z @ w)  # noqa: B023
+
+        _expect_steps(trial, arguments, loss, (V, W))
 
 
-def _adds_up_to_the_rate(trial: Trial) -> None:
-    for mu, logvar in trial.inputs():
-        total = trial.call(mu, logvar).sum()
-        trial.expect_close(
-            total,
-            gaussian_kl(mu, logvar).mean(),
-            "your units, summed, must be the rate, the mean over examples",
-        )
-
-
-KL_PER_UNIT = declare(
-    WORDS["kl_per_unit"],
-    kl_per_unit,
-    _posteriors,
+IWAE_LOSS = declare(
+    WORDS["iwae_loss"],
+    iwae_loss,
+    _batches,
     criteria=(
-        Criterion("the KL of each unit, averaged over the batch", 2.0, _each_unit),
-        Criterion(
-            "0 for a unit that equals the prior, else above", 1.0, _zero_at_the_prior
-        ),
-        Criterion("the units add up to the rate", 1.0, _adds_up_to_the_rate),
-        at_the_edges(_hard_posteriors, "for one example, one unit and any variance"),
+        agrees("−IWAE of the batch", 2.0),
+        Criterion("the weights after one step and after three", 1.0, _weighted_steps),
+        Criterion("−log w where S is 1", 1.0, _at_one_draw),
+        at_the_edges(_hard_batches, "no overflow, no underflow, any batch"),
     ),
+    gradients=(2, 3),
+    edges=lambda generator: list(_hard_batches(generator).values()),
     steps={
-        **RATE_STEPS,
-        "terms": lambda square, variance, log_variance: (
-            (square + variance - log_variance - 1) / 2
-        ),
-        "answer": lambda terms: terms.mean(0),
+        "S": lambda eps: len(eps),
+        "z": lambda mu, logvar, eps: mu + (logvar / 2).exp() * eps,
+        "likelihood": lambda x, z, decode: bernoulli_log_prob(x, decode(z)),
+        "prior": lambda z: gaussian_log_prob(z, torch.zeros_like(z), 0.0),
+        "q": lambda z, mu, logvar: gaussian_log_prob(z, mu, logvar),
+        "log_w": lambda likelihood, prior, q: likelihood + prior - q,
+        "bounds": lambda log_w: log_mean_exp(log_w, 0),
+        "rate": lambda mu, logvar: gaussian_kl(mu, logvar),
+        "share": lambda log_w: log_w.softmax(0),
+        "answer": lambda bounds: -bounds.mean(),
     },
     mistakes={
-        "per_example": lambda terms: terms.sum(1),
-        "total": lambda terms: terms.sum(1).mean(),
-        "summed_over_batch": lambda terms: terms.sum(0),
-        "not_reduced": lambda terms: terms,
-        "without_half": lambda answer: 2 * answer,
-        "flipped": lambda answer: -answer,
-        "averaged_first": lambda mu, logvar: kl_per_unit(
-            mu.mean(0)[None], logvar.mean(0)[None]
+        "mean_of_logs": instead(bounds=lambda log_w: log_w.mean(0)),
+        "not_divided": instead(bounds=lambda log_w: log_w.logsumexp(0)),
+        "log_added": instead(bounds=lambda log_w, S: log_w.logsumexp(0) + math.log(S)),
+        "divided_outside": instead(bounds=lambda log_w, S: log_w.logsumexp(0) / S),
+        "batch_size": instead(
+            bounds=lambda log_w: log_w.logsumexp(0) - math.log(log_w.shape[1])
         ),
-        "aggregate": lambda mu, variance: kl_per_unit(
-            mu.mean(0)[None], (variance.mean(0) + mu.var(0, correction=0)).log()[None]
+        "summed": lambda bounds: -bounds.sum(),
+        "not_averaged": lambda bounds: -bounds,
+        "the_bound": lambda bounds: bounds.mean(),
+        "batch_inside": lambda log_w: -log_mean_exp(log_w.flatten()),
+        "over_examples": instead(bounds=lambda log_w: log_mean_exp(log_w, 1)),
+        "overflows": instead(bounds=lambda log_w: log_w.exp().mean(0).log()),
+        "largest": instead(bounds=lambda log_w: log_w.amax(0)),
+        "without_log": instead(bounds=lambda log_w: log_w.exp().mean(0)),
+        "softmax_weighted": instead(bounds=lambda share, log_w: (share * log_w).sum(0)),
+        "weights_held_fixed": instead(
+            bounds=lambda share, log_w: (share.detach() * log_w).sum(0)
         ),
-        "variances_averaged_first": lambda mu, variance: kl_per_unit(
-            mu.mean(0)[None], variance.mean(0).log()[None]
+        "no_prior": instead(prior=lambda: 0),
+        "prior_subtracted": instead(prior=lambda prior: -prior),
+        "q_left_out": instead(q=lambda: 0),
+        "q_added": instead(q=lambda q: -q),
+        "likelihood_alone": instead(prior=lambda: 0, q=lambda: 0),
+        "closed_form_inside": instead(log_w=lambda likelihood, rate: likelihood - rate),
+        "rate_twice": instead(bounds=lambda log_w, rate: log_mean_exp(log_w, 0) - rate),
+        "elbo": instead(bounds=lambda likelihood, rate: likelihood.mean(0) - rate),
+        "prior_constant_lost": instead(prior=lambda z: -0.5 * (z**2).sum(-1)),
+        "q_constant_lost": instead(
+            q=lambda eps, logvar: -0.5 * (eps**2 + logvar).sum(-1)
         ),
-        "means_averaged_first": instead(
-            square=lambda mu: (mu.mean(0) ** 2).expand_as(mu)
+        "logvar_lost_in_q": instead(q=lambda z, mu: gaussian_log_prob(z, mu, 0.0)),
+        "one_eps_for_all_draws": instead(eps=lambda eps: eps[:1].expand_as(eps)),
+        "one_eps_for_all_examples": instead(eps=lambda eps: eps[:, :1].expand_as(eps)),
+        "sigma_is_variance": instead(z=lambda mu, logvar, eps: mu + logvar.exp() * eps),
+        "log_sigma": instead(logvar=lambda logvar: 2 * logvar),
+        "mean_decoded": instead(
+            likelihood=lambda x, mu, decode, eps: bernoulli_log_prob(
+                x, decode(mu + 0 * eps)
+            )
         ),
-        "spread_of_means": lambda mu: mu.var(0),
-        "spread_of_means_by_n": lambda mu: mu.var(0, correction=0),
-        "middle_of_batch": lambda terms: terms.median(0).values,
-        "largest_of_batch": lambda terms: terms.amax(0),
-        "first_of_batch": lambda terms: terms[0],
-        "in_falling_order": lambda answer: answer.sort(descending=True).values,
-        "in_rising_order": lambda answer: answer.sort().values,
-        "other_direction": lambda square, variance, logvar: (
-            (logvar + (1 + square) / variance - 1).mean(0) / 2
+        "pixels_averaged": instead(
+            likelihood=lambda likelihood, x: likelihood / x.shape[1]
         ),
-        "means_alone": lambda square: square.mean(0) / 2,
-        "mean_over_units": lambda terms: terms.mean(1),
-        "squared_logvar": instead(variance=lambda logvar: logvar**2),
-        "shares": lambda answer: answer / answer.sum(),
-        "squares_and_variances": lambda square, variance: (
-            (square + variance).mean(0) / 2
+        "z_detached": instead(z=lambda z: z.detach()),
+        "decoded_detached": instead(
+            likelihood=lambda x, z, decode: bernoulli_log_prob(x, decode(z.detach()))
         ),
-        "half_minus_logvar": lambda logvar: -logvar.mean(0) / 2,
-        "variances_alone": lambda variance: variance.mean(0),
-        "spread_of_kls": lambda terms: terms.std(0),
-        "precision": instead(logvar=lambda logvar: -logvar),
-        "one_missing": lambda answer: answer + 0.5,
-        "one_added": lambda answer: answer + 1,
-        **RATE_SLIPS,
+        "q_held_fixed": instead(
+            q=lambda z, mu, logvar: gaussian_log_prob(z, mu.detach(), logvar.detach())
+        ),
+        "cut_off": lambda answer: answer.detach(),
     },
 )
 
@@ -214,11 +377,11 @@ def _spectra(generator: torch.Generator) -> list[Arguments]:
     """Eigenvalues on both sides of σ² and of βσ², with β above 1 and below."""
     drawn: list[Arguments] = []
     betas = between(generator, 2.0, 4.0), between(generator, 0.2, 0.45)
-    for units, beta in zip((5, 6), betas, strict=True):
+    for count, beta in zip((5, 6), betas, strict=True):
         sigma2 = between(generator, 0.3, 0.8)
         low, high = sorted((sigma2, beta * sigma2))
         fixed = torch.tensor([3 * high, (low * high) ** 0.5, 0.5 * low]).double()
-        more = low * torch.exp(2.5 * normal(generator, units - 3).abs() - 1)
+        more = low * torch.exp(2.5 * normal(generator, count - 3).abs() - 1)
         drawn.append((torch.cat([fixed, more]).sort(descending=True)[0], beta, sigma2))
     return drawn
 
@@ -354,12 +517,12 @@ LINEAR_VAE_RATES = declare(
 
 
 def free_bits(kl: Tensor, floor: float) -> Tensor:
-    """Sum over units of max(floor, mean over the batch of kl), in nats: 0-d."""
+    """Sum over latents of max(floor, mean over the batch of kl), in nats: 0-d."""
     return kl.mean(0).clamp(min=floor).sum()
 
 
 def _kls(generator: torch.Generator) -> list[Arguments]:
-    """KLs in units of the floor: some units above it; one busy, the rest idle; none.
+    """KLs as multiples of the floor: some latents above it; one alone; none.
 
     In the second the totals of the examples lie on both sides of K floors.
     """
@@ -383,10 +546,10 @@ def _hard_kls(generator: torch.Generator) -> dict[str, Arguments]:
     collapsed[:, 1] = 0
     return {
         "a batch of one example": (kl[:1], floor),
-        "a model with one unit": (kl[:, :1], floor),
-        "a unit that has collapsed": (collapsed, floor),
+        "a model with one latent": (kl[:, :1], floor),
+        "a latent that has collapsed": (collapsed, floor),
         "a floor of 0": (kl, 0.0),
-        "a floor above all units": (kl, 40.0),
+        "a floor above all latents": (kl, 40.0),
     }
 
 
@@ -396,7 +559,7 @@ def _worked(trial: Trial) -> None:
         trial.expect_close(
             trial.call(kl, floor),
             trial.reference(kl, floor),
-            f"with units of {means} nats, averaged over the batch, and a floor of "
+            f"with latents of {means} nats, averaged over the batch, and a floor of "
             f"{floor:.3f}",
         )
 
@@ -413,7 +576,7 @@ def _slopes(trial: Trial) -> None:
             except RuntimeError as error:
                 raise Refused(f"no gradient can be taken: {error}") from None
             trial.expect_close(
-                slope, want, "the slope in kl, 0 for a unit below the floor, else 1/N"
+                slope, want, "the slope in kl, 0 for a latent below the floor, else 1/N"
             )
         elif want.any():  # else all floors: a constant, and rightly so
             raise Refused(
@@ -433,17 +596,17 @@ FREE_BITS = declare(
     free_bits,
     _kls,
     criteria=(
-        Criterion("the floor holds for each unit's batch mean", 2.0, _worked),
+        Criterion("the floor holds for each latent's batch mean", 2.0, _worked),
         Criterion("no slope below the floor, 1/N above", 1.0, _slopes),
         Criterion("with floor 0 it is the plain rate", 1.0, _no_floor),
-        at_the_edges(_hard_kls, "for one example, one unit and any floor"),
+        at_the_edges(_hard_kls, "for one example, one latent and any floor"),
     ),
     gradients=(0,),
     steps={
         "K": lambda kl: kl.shape[1],
         "rate": lambda kl: kl.sum(1).mean(),
-        "units": lambda kl: kl.mean(0),
-        "floored": lambda units, floor: units.clamp(min=floor),
+        "latents": lambda kl: kl.mean(0),
+        "floored": lambda latents, floor: latents.clamp(min=floor),
         "answer": lambda floored: floored.sum(),
     },
     mistakes={
@@ -451,15 +614,17 @@ FREE_BITS = declare(
         "total": lambda rate, floor: rate.clamp(min=floor),
         "total_of_each_example": lambda kl, floor: kl.sum(1).clamp(min=floor).mean(),
         "total_times_k": lambda rate, floor, K: rate.clamp(min=floor * K),
-        "ceiling": instead(floored=lambda units, floor: units.clamp(max=floor)),
-        "batch_sum": instead(units=lambda kl: kl.sum(0)),
-        "added": instead(floored=lambda units, floor: units + floor),
-        "excess": instead(floored=lambda units, floor: (units - floor).clamp(min=0)),
-        "unit_mean": lambda floored: floored.mean(),
+        "ceiling": instead(floored=lambda latents, floor: latents.clamp(max=floor)),
+        "batch_sum": instead(latents=lambda kl: kl.sum(0)),
+        "added": instead(floored=lambda latents, floor: latents + floor),
+        "excess": instead(
+            floored=lambda latents, floor: (latents - floor).clamp(min=0)
+        ),
+        "latent_mean": lambda floored: floored.mean(),
         "shared_floor": instead(floor=lambda floor, K: floor / K),
         "not_summed": lambda floored: floored,
-        "dropped": instead(floored=lambda units, floor: units * (units > floor)),
-        "over_units": instead(units=lambda kl: kl.mean(1)),
+        "dropped": instead(floored=lambda latents, floor: latents * (latents > floor)),
+        "over_latents": instead(latents=lambda kl: kl.mean(1)),
         "ignored": lambda rate: rate,
         "total_of_each_example_times_k": lambda kl, floor, K: (
             kl.sum(1).clamp(min=floor * K).mean()
@@ -470,25 +635,27 @@ FREE_BITS = declare(
         "floor_0.3": instead(floor=lambda: 0.3),
         "added_once": lambda rate, floor: rate + floor,
         "subtracted": lambda rate, floor: rate - floor,
-        "distance": instead(floored=lambda units, floor: (units - floor).abs()),
+        "distance": instead(floored=lambda latents, floor: (latents - floor).abs()),
         "softened": instead(
-            floored=lambda units, floor: (
-                floor + torch.nn.functional.softplus(units - floor)
+            floored=lambda latents, floor: (
+                floor + torch.nn.functional.softplus(latents - floor)
             )
         ),
         "floors_of_active": instead(
-            floored=lambda units, floor: floor * (units > floor)
+            floored=lambda latents, floor: floor * (latents > floor)
         ),
-        "largest_unit": lambda floored: floored.max(),
-        "largest_of_batch": instead(units=lambda kl: kl.amax(0)),
-        "middle_of_batch": instead(units=lambda kl: kl.median(0).values),
-        "multiplied": instead(floored=lambda units, floor: units * floor),
+        "largest_latent": lambda floored: floored.max(),
+        "largest_of_batch": instead(latents=lambda kl: kl.amax(0)),
+        "middle_of_batch": instead(latents=lambda kl: kl.median(0).values),
+        "multiplied": instead(floored=lambda latents, floor: latents * floor),
         "total_times_n": lambda kl, rate, floor: rate.clamp(min=floor * len(kl)),
         "cut_off": lambda answer: answer.detach(),
         "slope_everywhere": instead(
-            floored=lambda units, floor: units + (floor - units).clamp(min=0).detach()
+            floored=lambda latents, floor: (
+                latents + (floor - latents).clamp(min=0).detach()
+            )
         ),
     },
 )
 
-EXERCISES = (IWAE_BOUND, KL_PER_UNIT, LINEAR_VAE_RATES, FREE_BITS)
+EXERCISES = (MENDED_LOSS, IWAE_LOSS, LINEAR_VAE_RATES, FREE_BITS)

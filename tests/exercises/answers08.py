@@ -2,68 +2,91 @@
 
 import math
 
-import numpy as np
 import torch
-from scipy import special
-from torch.distributions import Normal, kl_divergence
+from torch.distributions import Bernoulli, Normal, kl_divergence
+from torch.nn import functional
 
-from course_utils.objectives import log_mean_exp
+from course_utils.objectives import (
+    bernoulli_log_prob,
+    gaussian_kl,
+    gaussian_log_prob,
+    log_mean_exp,
+)
 from course_utils.oracles.linear_gaussian import active_rates
 
 
-def bound_by_logsumexp(log_weights):
-    return torch.logsumexp(log_weights, dim=0) - math.log(log_weights.shape[0])
+def mended_by_the_library(x, eps, V, W):
+    mu, logvar = (x @ V).chunk(2, dim=1)
+    z = mu + torch.exp(0.5 * logvar) * eps
+    return (gaussian_kl(mu, logvar) - bernoulli_log_prob(x, z @ W)).mean()
 
 
-def bound_by_own_maximum(log_weights):
-    top, _ = log_weights.max(dim=0)
-    return top + torch.exp(log_weights - top).mean(dim=0).log()
-
-
-def bound_by_loops(log_weights):
-    S = len(log_weights)
-    return torch.stack(
-        [torch.logsumexp(column - np.log(S), 0) for column in log_weights.T]
+def mended_by_hand(x, eps, V, W):
+    K = eps.shape[1]
+    code = x @ V
+    mu, logvar = code[:, :K], code[:, K:]
+    logits = (mu + logvar.exp().sqrt() * eps) @ W
+    reconstruction = functional.binary_cross_entropy_with_logits(
+        logits, x, reduction="sum"
     )
+    kl = -0.5 * (1 + logvar - mu.pow(2) - logvar.exp()).sum()
+    return (reconstruction + kl) / len(x)
 
 
-def bound_by_the_library(log_weights):
-    return log_mean_exp(log_weights, 0)
+def mended_by_a_factor(x, eps, V, W):
+    mu, logvar = torch.split(x @ V, eps.shape[1], dim=1)
+    logits = torch.einsum("nk,kd->nd", mu + (logvar / 2).exp() * eps, W)
+    mean = functional.binary_cross_entropy_with_logits(logits, x)
+    kl = 0.5 * (mu**2 + logvar.exp() - logvar - 1).sum(1).mean()
+    return x.shape[1] * mean + kl
 
 
-def bound_by_logaddexp(log_weights):
-    total = log_weights[0]
-    for row in log_weights[1:]:
-        total = torch.logaddexp(total, row)
-    return total - torch.log(torch.tensor(len(log_weights), dtype=total.dtype))
-
-
-def bound_by_scipy(log_weights):
-    S = len(log_weights)
-    return torch.tensor(special.logsumexp(log_weights.numpy(), axis=0, b=1 / S))
-
-
-def units_by_formula(mu, logvar):
-    return 0.5 * (mu.pow(2) + logvar.exp() - logvar - 1).mean(0)
-
-
-def units_by_torch(mu, logvar):
+def mended_by_distributions(x, eps, V, W):
+    mu, logvar = (x @ V).chunk(2, dim=1)
     q = Normal(mu, (logvar / 2).exp())
-    return kl_divergence(q, Normal(0.0, 1.0)).mean(dim=0)
+    p = Bernoulli(logits=(q.loc + q.scale * eps) @ W)
+    rate = kl_divergence(q, Normal(0.0, 1.0)).sum(1)
+    return torch.mean(rate - p.log_prob(x).sum(1))
 
 
-def units_by_loops(mu, logvar):
-    N, K = mu.shape
-    total = torch.zeros(K, dtype=mu.dtype)
-    for m, v in zip(mu, logvar, strict=True):
-        total = total - 0.5 * (1 + v - m * m - torch.exp(v))
-    return total / N
+def weighted_by_the_library(x, eps, mu, logvar, decode):
+    z = mu + (logvar / 2).exp() * eps
+    log_w = bernoulli_log_prob(x, decode(z)) - gaussian_log_prob(z, mu, logvar)
+    log_w = log_w + gaussian_log_prob(z, torch.zeros_like(z), 0.0)
+    return -log_mean_exp(log_w).mean()
 
 
-def units_by_sigma(mu, logvar):
-    sigma = torch.exp(0.5 * logvar)
-    both = (mu**2 + sigma**2) / 2 - torch.log(sigma) - 0.5
-    return both.sum(0) / mu.shape[0]
+def weighted_by_hand(x, eps, mu, logvar, decode):
+    z = mu + torch.exp(0.5 * logvar) * eps
+    cross = functional.binary_cross_entropy_with_logits(
+        decode(z), x.expand(len(eps), *x.shape), reduction="none"
+    ).sum(-1)
+    # Both normalising constants cancel, and so do they here.
+    ratio = 0.5 * (eps**2 + logvar - z**2).sum(-1)
+    return math.log(len(eps)) - torch.logsumexp(ratio - cross, dim=0).mean()
+
+
+def weighted_by_loops(x, eps, mu, logvar, decode):
+    found = []
+    for noise in eps:
+        z = mu + (logvar / 2).exp() * noise
+        q = Normal(mu, (logvar / 2).exp())
+        log_w = Bernoulli(logits=decode(z)).log_prob(x).sum(1)
+        log_w = log_w + Normal(0.0, 1.0).log_prob(z).sum(1) - q.log_prob(z).sum(1)
+        found.append(log_w)
+    log_w = torch.stack(found, dim=1)  # (N, S)
+    top = log_w.max(dim=1, keepdim=True).values.detach()
+    bounds = (log_w - top).exp().mean(1).log() + top[:, 0]
+    return -bounds.mean()
+
+
+def weighted_flat(x, eps, mu, logvar, decode):
+    S, N, K = eps.shape
+    z = (mu + (logvar / 2).exp() * eps).reshape(S * N, K)
+    logits = decode(z).reshape(S, N, -1)
+    log_p = bernoulli_log_prob(x, logits) - 0.5 * (z**2).reshape(S, N, K).sum(2)
+    log_q = -0.5 * (eps**2 + logvar).sum(2)
+    return -(torch.logsumexp(log_p - log_q, 0) - math.log(S)).sum() / N
 
 
 def rates_by_where(eigenvalues, beta, sigma2):
@@ -95,13 +118,13 @@ def floor_by_clamp(kl, floor):
 
 
 def floor_by_maximum(kl, floor):
-    units = kl.mean(0)
-    return torch.maximum(units, torch.full_like(units, floor)).sum()
+    latents = kl.mean(0)
+    return torch.maximum(latents, torch.full_like(latents, floor)).sum()
 
 
 def floor_by_where(kl, floor):
-    units = kl.sum(0) / len(kl)
-    return torch.where(units > floor, units, floor).sum()
+    latents = kl.sum(0) / len(kl)
+    return torch.where(latents > floor, latents, floor).sum()
 
 
 def floor_by_relu(kl, floor):
@@ -110,21 +133,24 @@ def floor_by_relu(kl, floor):
 
 def floor_by_loops(kl, floor):
     total = torch.zeros((), dtype=kl.dtype)
-    for unit in kl.T:
-        total = total + (unit.mean() if unit.mean() > floor else floor)
+    for latent in kl.T:
+        total = total + (latent.mean() if latent.mean() > floor else floor)
     return total
 
 
 RIGHT = {
-    "iwae_bound": (
-        bound_by_logsumexp,
-        bound_by_own_maximum,
-        bound_by_loops,
-        bound_by_the_library,
-        bound_by_logaddexp,
-        bound_by_scipy,
+    "mended_loss": (
+        mended_by_the_library,
+        mended_by_hand,
+        mended_by_a_factor,
+        mended_by_distributions,
     ),
-    "kl_per_unit": (units_by_formula, units_by_torch, units_by_loops, units_by_sigma),
+    "iwae_loss": (
+        weighted_by_the_library,
+        weighted_by_hand,
+        weighted_by_loops,
+        weighted_flat,
+    ),
     "linear_vae_rates": (
         rates_by_where,
         rates_by_relu,
@@ -142,13 +168,28 @@ RIGHT = {
 }
 
 
-def naive(log_weights):
-    return torch.log(torch.exp(log_weights).sum(0) / len(log_weights))
+def mended_but_detached(x, eps, V, W):
+    mu, logvar = (x @ V).chunk(2, dim=1)
+    with torch.no_grad():
+        z = mu + (logvar / 2).exp() * eps
+    return (gaussian_kl(mu, logvar) - bernoulli_log_prob(x, z @ W)).mean()
 
 
-def shifted_by_the_global_maximum(log_weights):
-    top = log_weights.max()
-    return torch.log(torch.exp(log_weights - top).mean(0)) + top
+def mended_with_clamped_logits(x, eps, V, W):
+    mu, logvar = (x @ V).chunk(2, dim=1)
+    logits = ((mu + (logvar / 2).exp() * eps) @ W).clamp(-50, 50)
+    return (gaussian_kl(mu, logvar) - bernoulli_log_prob(x, logits)).mean()
+
+
+def weighted_naively(x, eps, mu, logvar, decode):
+    z = mu + (logvar / 2).exp() * eps
+    log_w = bernoulli_log_prob(x, decode(z)) - gaussian_log_prob(z, mu, logvar)
+    log_w = log_w + gaussian_log_prob(z, torch.zeros_like(z), 0.0)
+    return -torch.log(torch.exp(log_w).sum(0) / len(eps)).mean()
+
+
+def weighted_as_a_number(x, eps, mu, logvar, decode):
+    return weighted_by_the_library(x, eps, mu, logvar, decode).item()
 
 
 def rates_with_beta_missing(eigenvalues, beta, sigma2):
@@ -160,8 +201,8 @@ def floor_per_example(kl, floor):
 
 
 def floor_upside_down(kl, floor):
-    units = kl.mean(0)
-    return torch.minimum(units, torch.full_like(units, floor)).sum()
+    latents = kl.mean(0)
+    return torch.minimum(latents, torch.full_like(latents, floor)).sum()
 
 
 def floor_as_a_number(kl, floor):
@@ -174,22 +215,6 @@ def floor_cut_off(kl, floor):
 
 def rates_never_zero(eigenvalues, beta, sigma2):
     return rates_by_where(eigenvalues, beta, sigma2) + 1e-3
-
-
-def units_squeezed(mu, logvar):
-    return units_by_formula(mu, logvar).squeeze()
-
-
-def units_with_clamped_logvar(mu, logvar):
-    return units_by_formula(mu, logvar.clamp(-20, 20))
-
-
-def units_sorted(mu, logvar):
-    return units_by_formula(mu, logvar).sort(descending=True)[0]
-
-
-def units_of_mean_codes(mu, logvar):
-    return 0.5 * (mu.mean(0) ** 2 + logvar.exp().mean(0) - logvar.mean(0) - 1)
 
 
 def rates_by_a_mask(eigenvalues, beta, sigma2):
@@ -207,9 +232,9 @@ def rates_with_a_least_beta(eigenvalues, beta, sigma2):
 
 
 def floor_with_a_slope_below(kl, floor):
-    units = kl.mean(0)
-    missing = torch.relu(floor - units).detach()
-    return (units + missing).sum()
+    latents = kl.mean(0)
+    missing = torch.relu(floor - latents).detach()
+    return (latents + missing).sum()
 
 
 def floor_squeezed(kl, floor):
@@ -222,36 +247,36 @@ def floor_after_the_sum(kl, floor):
 
 
 NAMED = (
-    ("kl_per_unit", units_sorted, "in_falling_order"),
-    ("kl_per_unit", units_of_mean_codes, "means_averaged_first"),
+    ("mended_loss", mended_but_detached, "detached_left"),
+    ("iwae_loss", weighted_naively, "overflows"),
+    ("iwae_loss", weighted_as_a_number, "cut_off"),
     ("free_bits", floor_with_a_slope_below, "slope_everywhere"),
     ("free_bits", floor_as_a_number, "cut_off"),
     ("free_bits", floor_after_the_sum, "floor_by_n"),
-    ("iwae_bound", naive, "overflows"),
-    ("iwae_bound", shifted_by_the_global_maximum, "one_maximum"),
-    ("kl_per_unit", lambda mu, logvar: mu.var(0), "spread_of_means"),
     ("linear_vae_rates", rates_with_beta_missing, "beta_forgotten"),
     ("free_bits", floor_per_example, "per_example"),
     ("free_bits", floor_upside_down, "ceiling"),
 )
 
 ROWS = (
-    ("iwae_bound", naive, (True, False, False)),
+    ("mended_loss", mended_but_detached, (True, False, True, True)),
+    ("mended_loss", mended_with_clamped_logits, (True, True, True, False)),
+    ("iwae_loss", weighted_naively, (True, True, True, False)),
+    ("iwae_loss", weighted_as_a_number, (True, False, True, True)),
     ("linear_vae_rates", rates_never_zero, (False, False, True, False)),
     ("linear_vae_rates", rates_by_a_mask, (True, True, True, False)),
     ("linear_vae_rates", rates_with_a_least_beta, (True, True, True, False)),
-    ("kl_per_unit", units_squeezed, (True, True, True, False)),
-    ("kl_per_unit", units_with_clamped_logvar, (True, True, True, False)),
     ("free_bits", floor_as_a_number, (True, False, True, True)),
     ("free_bits", floor_cut_off, (True, False, True, True)),
     ("free_bits", floor_with_a_slope_below, (True, False, True, True)),
 )
 
 SAYS = (
-    ("kl_per_unit", units_squeezed, "a model with one unit"),
+    ("mended_loss", mended_but_detached, "the encoder's weights, after one step"),
+    ("mended_loss", mended_with_clamped_logits, "leave the logits to torch"),
+    ("iwae_loss", weighted_naively, "log-weights of −1000"),
     ("linear_vae_rates", rates_by_a_mask, "whose logarithm is −∞"),
     ("linear_vae_rates", rates_by_plain_loops, "whose logarithm is −∞"),
-    ("kl_per_unit", units_with_clamped_logvar, "with no clamp"),
     ("linear_vae_rates", rates_with_a_least_beta, "β = 0.0001"),
     ("linear_vae_rates", rates_never_zero, "λ ="),
     ("free_bits", floor_squeezed, "a batch of one example"),
