@@ -1,4 +1,4 @@
-"""The lessons, their parts, and the leaves of the map: what course.toml says."""
+"""The lessons, their parts, pages, and the map's leaves: what course.toml says."""
 
 from __future__ import annotations
 
@@ -49,6 +49,23 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Page:
+    """A notebook beside the lessons, without exercises: a review, the glossary.
+
+    Attributes
+    ----------
+    file, title
+        The notebook's name without suffix; its title.
+    part
+        Number of the part that it reviews; empty for what belongs to the whole course.
+    """
+
+    file: str
+    title: str
+    part: str
+
+
+@dataclass(frozen=True)
 class Leaf:
     """One family of models on the map.
 
@@ -76,6 +93,7 @@ class Course:
 
     parts: tuple[Part, ...]
     lessons: tuple[Lesson, ...]
+    pages: tuple[Page, ...]
     leaves: tuple[Leaf, ...]
 
     def lesson(self, number: str) -> Lesson | None:
@@ -90,13 +108,14 @@ def read(path: Path) -> Course:
     ------
     ValueError
         If a row lacks an entry or has one too many, a number stands twice or out of
-        order, a file does not begin with its number, or a lesson needs one that does
-        not come before it.
+        order, a lesson's file does not begin with its number or a page's with a letter,
+        or a lesson needs one that does not come before it.
     """
     rows = tomllib.loads(path.read_text(encoding="utf-8"))
     course = Course(
         tuple(Part(**_entries(row, Part)) for row in rows["part"]),
         tuple(_lesson(row) for row in rows["lesson"]),
+        tuple(Page(**_entries(row, Page)) for row in rows["page"]),
         tuple(_leaf(row) for row in rows["leaf"]),
     )
     numbers = [lesson.number for lesson in course.lessons]
@@ -114,6 +133,11 @@ def read(path: Path) -> Course:
                 f"lesson {lesson.number} needs {', '.join(later)}; expected lessons "
                 "before it"
             )
+    for page in course.pages:
+        if not page.file[:1].isalpha():
+            raise ValueError(f"the page {page.file} does not begin with a letter")
+        if page.part not in parts:
+            raise ValueError(f"page {page.file}: there is no part {page.part}")
     return course
 
 
@@ -137,6 +161,6 @@ def _entries(row: dict[str, Any], kind: type) -> dict[str, Any]:
     wanted = set(kind.__dataclass_fields__)  # type: ignore[attr-defined]
     if set(row) != wanted:
         odd = ", ".join(sorted(set(row) ^ wanted))
-        named = row.get("number") or row.get("family")
+        named = row.get("number") or row.get("family") or row.get("file")
         raise ValueError(f"the row of {named} lacks or has too many: {odd}")
     return row

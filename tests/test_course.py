@@ -9,10 +9,13 @@ import pytest
 from conftest import ROOT
 from course_utils import course as module
 from course_utils.course import course, read
+from course_utils.widgets.quiz import FOLDER
 from tools.lessons.rules import defined_twice
 
 LESSONS = course().lessons
+PAGES = course().pages
 lessons = pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.number)
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.file)
 
 
 def cells(lesson):
@@ -31,7 +34,8 @@ def opening(lesson, what):
 
 def test_every_notebook_has_a_row_and_every_row_a_notebook():
     there = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
-    assert [lesson.file for lesson in LESSONS] == there
+    rows = [lesson.file for lesson in LESSONS] + [page.file for page in PAGES]
+    assert sorted(rows) == there
 
 
 @lessons
@@ -75,6 +79,48 @@ def test_lesson_00_tells_the_parts():
         ), part.number
 
 
+# --- the pages ----------------------------------------------------------------------
+
+
+@pages
+def test_a_page_opens_with_its_title_and_the_way_back(page):
+    first = cells(page)[0]
+    assert first.startswith(f"# {page.title}\n")
+    others = [one.file for one in PAGES if one.file != page.file]
+    near = others if page.part == "" else [one for one in others if one == "glossary"]
+    for file in ["00_start_here", *near]:
+        assert f"({file}.ipynb)" in first, file
+
+
+@pages
+def test_a_review_leads_to_every_lesson_of_its_part_and_ends_in_its_quiz(page):
+    if page.part == "":
+        return
+    text = "\n".join(cells(page))
+    for lesson in LESSONS:
+        if lesson.part == page.part:
+            assert f"]({lesson.file}.ipynb)" in text, lesson.number
+    assert cells(page)[-1].endswith(f'quiz_on("{page.part}")')
+
+
+def test_every_part_that_is_written_has_a_review_and_a_quiz():
+    written = {lesson.part for lesson in LESSONS} - {""}
+    assert {page.part for page in PAGES} - {""} == written
+    assert {path.stem for path in FOLDER.glob("*.toml")} == {
+        f"part_{part}" for part in written
+    }
+
+
+def test_the_terms_of_the_glossary_are_in_order_and_say_their_lesson():
+    terms = [cell for cell in cells(PAGES[-1]) if cell.startswith("### ")]
+    names = [cell.split("\n")[0].removeprefix("### ") for cell in terms]
+    assert len(names) > 30 and names == sorted(set(names), key=str.lower)
+    files = {lesson.file for lesson in LESSONS}
+    for cell in terms:
+        (told,) = re.findall(r"\*\[Lesson \d\d\]\((\w+)\.ipynb\)\*\Z", cell)
+        assert told in files, cell
+
+
 # --- the front page -----------------------------------------------------------------
 
 
@@ -97,6 +143,13 @@ def test_the_front_page_has_a_row_a_lesson():
         ('file = "03_holes', 'file = "holes', "does not begin with 03_"),
         ('needs = ["03"]', 'needs = ["05"]', "lesson 04 needs 05; expected lessons be"),
         ('part = "I"\n', 'part = "V"\n', "there is no part V"),
+        (
+            'part = ""\n\n[[leaf]]',
+            'part = "V"\n\n[[leaf]]',
+            "glossary: there is no part",
+        ),
+        ('file = "glossary"', 'file = "12_glossary"', "does not begin with a letter"),
+        ('title = "Glossary"\n', "", "row of glossary lacks or has too many: title"),
         ('family = "diffusion"', 'famili = "diffusion"', "too many: famili"),
         ('title = "Start here"\n', "", "row of 00 lacks or has too many: title"),
     ],

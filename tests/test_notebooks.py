@@ -10,13 +10,18 @@ from course_utils.exercises import all_exercises
 from course_utils.grading.grade import grade
 from tools.lessons.cells import parse, solution_lines, solved_function, squeezed
 from tools.lessons.normalise import dumps
+from tools.lessons.pages import is_page, notebooks
 from tools.lessons.reading import images_in_html
-from tools.lessons.rules import RULES, described_figures, links
+from tools.lessons.rules import PAGE_RULES, RULES, described_figures, links
 from tools.lessons.workbook import leaks, learner_copy
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
-PATHS = sorted(FOLDER.glob("*.ipynb"))
+ALL = notebooks(FOLDER)
+PATHS = [path for path in ALL if not is_page(path.stem)]
+PAGES = [path for path in ALL if is_page(path.stem)]
 lessons = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+pages = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+both = pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
 
 
 def read(path):
@@ -36,17 +41,23 @@ def test_a_lesson_keeps_the_rule(path, rule):
     assert rule(read(path), path.stem) == []
 
 
-@lessons
-def test_every_link_of_a_lesson_leads_somewhere(path):
+@pages
+@pytest.mark.parametrize("rule", PAGE_RULES, ids=lambda rule: rule.__name__)
+def test_a_page_keeps_the_rules_that_hold_for_it(path, rule):
+    assert rule(read(path), path.stem) == []
+
+
+@both
+def test_every_link_leads_somewhere(path):
     assert links(read(path), path.stem, FOLDER) == []
 
 
-@lessons
+@both
 def test_the_stored_bytes_are_the_normal_ones(path):
     assert path.read_text(encoding="utf-8") == dumps(read(path))
 
 
-@lessons
+@both
 def test_an_export_keeps_the_words_of_every_figure(path):
     from nbconvert import HTMLExporter
 

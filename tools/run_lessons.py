@@ -1,6 +1,6 @@
 """Run the lessons with nbval and judge their time and memory against the budget.
 
-    python -m tools.run_lessons             every lesson in notebooks/
+    python -m tools.run_lessons             every lesson in notebooks/, every page
     python -m tools.run_lessons 01 03       these
     python -m tools.run_lessons --solved    with the instructor's solutions
 
@@ -18,6 +18,7 @@ which is its kernel.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import subprocess
@@ -30,6 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tools.lessons.judged import place
+from tools.lessons.pages import is_page, notebooks
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
@@ -277,14 +279,23 @@ def run_notebook(path: Path, threads: int, cap: float) -> Run:
 
 
 def find_lessons(wanted: Sequence[str], folder: Path = NOTEBOOKS) -> list[Path]:
-    """Give the notebooks whose name begins with a wanted number; all if none is."""
-    paths = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    """Give the notebooks whose name begins with a wanted number; all if none is.
+
+    Pages are among all of them, unless there is nothing in them to run.
+    """
+    paths = [path for path in notebooks(folder) if not is_page(path.stem) or runs(path)]
     if not wanted:
         return paths
     missing = [name for name in wanted if not any(p.stem[:2] == name for p in paths)]
     if missing:
         raise SystemExit(f"No lesson {', '.join(missing)} in {folder.name}/.")
     return [path for path in paths if path.stem[:2] in wanted]
+
+
+def runs(path: Path) -> bool:
+    """Whether a notebook has a cell of code."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return any(cell["cell_type"] == "code" for cell in cells)
 
 
 def names(text: str) -> list[str]:

@@ -74,6 +74,16 @@ def test_lessons_are_found_by_number(tmp_path):
         lessons.find_lessons(["01", "07"], tmp_path)
 
 
+def test_pages_run_with_the_lessons_if_there_is_code_in_them(tmp_path):
+    (tmp_path / "01_a.ipynb").touch()
+    text, runs = nbformat.v4.new_markdown_cell("# G"), nbformat.v4.new_code_cell("1")
+    written(tmp_path / "glossary.ipynb", [text])
+    written(tmp_path / "review_1_compress.ipynb", [text, runs])
+    found = [path.stem for path in lessons.find_lessons([], tmp_path)]
+    assert found == ["01_a", "review_1_compress"]
+    assert lessons.find_lessons(["01"], tmp_path) == [tmp_path / "01_a.ipynb"]
+
+
 def test_a_hanging_command_is_stopped_with_all_that_it_started(tmp_path):
     note = tmp_path / "pid"
     script = (

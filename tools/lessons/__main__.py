@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from tools.lessons.pages import is_page, notebooks
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return 0 when all went well."""
@@ -54,14 +56,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def found(folder: Path, wanted: list[str], suffix: str = ".ipynb") -> list[Path]:
-    """Find the files of lessons named by number, by name or by path; all for none.
+    """Find lessons and pages named by number, by name or by path; all for none.
 
     Raises
     ------
     ValueError
         If there is no such lesson.
     """
-    everything = sorted(folder.glob(f"[0-9][0-9]_*{suffix}"))
+    everything = notebooks(folder, suffix)
     if not wanted:
         if not everything:
             raise ValueError(
@@ -97,7 +99,7 @@ def take_back(build: Path, source: Path, wanted: list[str]) -> None:
     """Make lessons from those of their scripts that were edited since."""
     from tools.lessons.scripts import read_script
 
-    for script in sorted(build.glob("[0-9][0-9]_*.py")):
+    for script in notebooks(build, ".py"):
         notebook = source / f"{script.stem}.ipynb"
         asked = not wanted or script.stem[:2] in wanted or script.stem in wanted
         newer = (
@@ -150,7 +152,8 @@ def _from_script(options: argparse.Namespace) -> int:
         notebook = options.source / f"{script.stem}.ipynb"
         notebook.parent.mkdir(parents=True, exist_ok=True)
         read_script(script, notebook)
-        print(f"wrote {notebook}; run it with: execute {notebook.stem[:2]}")
+        short = notebook.stem if is_page(notebook.stem) else notebook.stem[:2]
+        print(f"wrote {notebook}; run it with: execute {short}")
     return 0
 
 

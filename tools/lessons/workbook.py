@@ -23,6 +23,7 @@ from tools.lessons.cells import (
     solution_spans,
     squeezed,
 )
+from tools.lessons.pages import notebooks
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -120,7 +121,7 @@ def leaks(nb: NotebookNode, name: str = "notebook") -> list[str]:
 
 
 def build(source: Path, target: Path) -> list[str]:
-    """Build or renew the learner's copies of all lessons.
+    """Build or renew the learner's copies of all lessons and pages.
 
     Parameters
     ----------
@@ -140,7 +141,7 @@ def build(source: Path, target: Path) -> list[str]:
         If there is no lesson, or one has a malformed solution marker. Nothing is
         written then.
     """
-    paths = sorted(source.glob("[0-9][0-9]_*.ipynb"))
+    paths = notebooks(source)
     if not paths:
         raise ValueError(f"no lesson in {source}; run this from the course's folder")
     folder = _Folder(target)

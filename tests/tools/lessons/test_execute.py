@@ -82,8 +82,10 @@ def test_several_lessons_run_at_once_and_each_says_how_it_went(tmp_path, capsys)
 
 def test_lessons_are_found_by_number_name_or_path(tmp_path):
     one, two = written(tmp_path, "01_one", "1"), written(tmp_path, "02_two", "2")
-    written(tmp_path, "draft", "3")
-    assert command_line.found(tmp_path, []) == [one, two]
+    page = written(tmp_path, "glossary", "3")
+    written(tmp_path, "draft", "4")
+    assert command_line.found(tmp_path, []) == [one, two, page]
+    assert command_line.found(tmp_path, ["glossary"]) == [page]
     assert command_line.found(tmp_path, ["02"]) == [two]
     assert command_line.found(tmp_path, ["01_one", str(two)]) == [one, two]
     with pytest.raises(ValueError, match="no lesson '03'.*01_one, 02_two"):

@@ -338,12 +338,24 @@ def test_code_and_addresses_in_text_are_not_taken_for_more(text, tmp_path):
 # ------------------------------------------------------------------------- links
 
 
+def test_a_page_needs_no_exercise_and_no_clock_but_order(tmp_path):
+    source = "### hole\n\nA place."
+    nb = nbformat.v4.new_notebook(cells=[new_markdown_cell(source)])
+    nb = normaliser.normalise(nb, "glossary")
+    assert complaints(nb, "glossary", tmp_path) == []
+    assert len(complaints(nb, NAME, tmp_path)) > 5
+    nb.cells[0].source += " [x](gone.ipynb)" + " word" * 200
+    found = complaints(nb, "glossary", tmp_path)
+    assert [one.split(":")[0] for one in found] == ["short_texts", "links"]
+
+
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "README.md").write_text("x")
     other = tmp_path / "notebooks/02_other.ipynb"
-    nb = nbformat.v4.new_notebook(cells=[new_markdown_cell("## The *red* gap, again")])
+    cell = new_markdown_cell("## The *red* gap, again", id="red-gap")
+    nb = nbformat.v4.new_notebook(cells=[cell])
     other.write_text(dumps(nb), encoding="utf-8")
     return other.parent
 
@@ -354,6 +366,7 @@ def folder(tmp_path):
         "[x](02_other.ipynb) [y](../README.md) [z](../README.md#part)",
         "[x](02_other.ipynb#The-red-gap,-again)",
         "[x](02_other.ipynb#the-red-gap-again 'title')",
+        "[x](02_other.ipynb#cell-id=red-gap) [y](#cell-id=summary)",
         "[x](#Before-you-start) <a href='02_other.ipynb'>y</a>",
     ],
 )
@@ -369,6 +382,7 @@ def test_links_that_lead_somewhere(text, folder):
         (with_text("[x](03_gone.ipynb)"), "'03_gone.ipynb', which is not there"),
         (with_text("[x](02_other.ipynb#elsewhere)"), "no heading"),
         (with_text("[x](#elsewhere)"), "no heading"),
+        (with_text("[x](02_other.ipynb#cell-id=summary)"), "no heading"),
         (with_text("<a class='a' href='gone.md'>y</a>"), "'gone.md'"),
         (with_code("x", shown(text_html="<a href='gone.md'>y</a>")), "'gone.md'"),
         (with_code("x", shown(text_markdown="[x](gone.md)")), "'gone.md'"),

@@ -185,6 +185,13 @@ def course(tmp_path):
     return course
 
 
+def test_pages_are_copied_beside_the_lessons_and_drafts_are_not(course):
+    course.teach(lesson(2), "glossary.ipynb")
+    course.teach(lesson(3), "draft.ipynb")
+    assert len(course.build()) == 2
+    assert course.files() == [MANIFEST, NAME, "glossary.ipynb"]
+
+
 def edited(content, line="mine = 1"):
     nb = nbformat.reads(content.decode(), as_version=4)
     nb.cells[1].source += f"\n{line}"

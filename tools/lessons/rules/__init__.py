@@ -10,6 +10,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
+from tools.lessons.pages import is_page
 from tools.lessons.rules.anatomy import anatomy, links
 from tools.lessons.rules.exercises import (
     exercises,
@@ -43,11 +44,11 @@ from tools.lessons.rules.outputs import (
     no_widget_views,
 )
 
-__all__ = ["RULES", "complaints", "defined_twice"]
+__all__ = ["PAGE_RULES", "RULES", "complaints", "defined_twice"]
 
 
 def complaints(nb: NotebookNode, name: str, folder: Path) -> list[str]:
-    """Apply every rule to a lesson.
+    """Apply every rule to a lesson, or to a page those that hold for it.
 
     Parameters
     ----------
@@ -64,7 +65,7 @@ def complaints(nb: NotebookNode, name: str, folder: Path) -> list[str]:
         Sentences, empty for a lesson in good order.
     """
     found = []
-    for rule in RULES:
+    for rule in PAGE_RULES if is_page(name) else RULES:
         found += [f"{rule.__name__}: {what}" for what in rule(nb, name)]
     return found + [f"links: {what}" for what in links(nb, name, folder)]
 
@@ -95,3 +96,7 @@ RULES: tuple[Callable[[NotebookNode, str], list[str]], ...] = (
     sections_apart,
     says_minutes,
 )
+
+# What a page without exercises and without a clock need not have.
+_OF_LESSONS = (anatomy, checked_outputs, core_path, exercises, says_minutes)
+PAGE_RULES = tuple(rule for rule in RULES if rule not in _OF_LESSONS)

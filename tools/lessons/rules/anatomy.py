@@ -90,10 +90,20 @@ def links(nb: NotebookNode, name: str, folder: Path) -> list[str]:
                 found.append(f"cell {where!r} links to {file!r}, which is not there")
             elif anchor and (path is None or path.suffix == ".ipynb"):
                 there = nb if path is None else nbformat.read(path, as_version=4)
-                known = {_anchor(h) for other in there.cells for h in headings(other)}
-                if _anchor(anchor) not in known:
+                if not _leads(anchor, there):
                     found.append(f"cell {where!r} links to no heading: {target!r}")
     return found
+
+
+CELL = "cell-id="  # the anchor of a cell: JupyterLab finds it at the first click
+
+
+def _leads(anchor: str, there: NotebookNode) -> bool:
+    """Whether an anchor is that of a cell of a notebook, or of a heading in it."""
+    if anchor.startswith(CELL):
+        return anchor.removeprefix(CELL) in {cell.id for cell in there.cells}
+    known = {_anchor(title) for cell in there.cells for title in headings(cell)}
+    return _anchor(anchor) in known
 
 
 def _targets(cell: NotebookNode) -> list[str]:
