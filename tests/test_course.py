@@ -133,6 +133,14 @@ def test_the_front_page_has_a_row_a_lesson():
     assert re.findall(r"^\| \d\d \| .*$", readme, flags=re.MULTILINE) == rows
 
 
+def test_the_front_page_links_every_page_and_says_where_to_write():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for page in PAGES:
+        assert f"[{page.title}](notebooks/{page.file}.ipynb)" in readme, page.file
+    before, _ = readme.split("| 00 |")
+    assert "write in **`workbook/`**" in before and "with the solutions" in before
+
+
 # --- reading ------------------------------------------------------------------------
 
 
