@@ -63,6 +63,36 @@ def test_a_lesson_leads_back_and_on(lesson):
         assert other.title.split(":")[0] in " ".join(last.split()), other.number
 
 
+@lessons
+def test_a_lesson_shows_the_way_below_its_title(lesson):
+    line = " ".join(cells(lesson)[0].split("\n\n")[1].split())
+    place = LESSONS.index(lesson)
+    near = LESSONS[max(place - 1, 0) : place] + LESSONS[place + 1 : place + 2]
+    for other in near:
+        assert f"[{other.number} {other.title}]({other.file}.ipynb)" in line
+    assert "(glossary.ipynb)" in line
+    home = "00_start_here.ipynb" if place else ""
+    assert f"({home}#cell-id=the-lessons)" in line
+
+
+@lessons
+def test_the_last_lesson_of_a_part_leads_to_its_review(lesson):
+    last = [one for one in LESSONS if one.part == lesson.part][-1]
+    for page in PAGES:
+        if lesson is last and page.part == lesson.part != "":
+            assert f"({page.file}.ipynb)" in cells(lesson)[-1]
+
+
+@lessons
+def test_a_lesson_ends_with_the_learners_progress(lesson):
+    path = ROOT / "notebooks" / f"{lesson.file}.ipynb"
+    there = nbformat.read(path, as_version=4).cells
+    code = [n for n, cell in enumerate(there) if cell.cell_type == "code"]
+    summary = [n for n, cell in enumerate(there) if "## Summary" in cell.source]
+    assert there[code[-1]].source == "progress()"
+    assert code[-1] > summary[-1]
+
+
 def test_no_function_is_defined_in_two_lessons():
     notebooks = ROOT / "notebooks"
     paths = {one.file: notebooks / f"{one.file}.ipynb" for one in LESSONS}

@@ -364,8 +364,7 @@ def folder(tmp_path):
     "text",
     [
         "[x](02_other.ipynb) [y](../README.md) [z](../README.md#part)",
-        "[x](02_other.ipynb#The-red-gap,-again)",
-        "[x](02_other.ipynb#the-red-gap-again 'title')",
+        "[x](02_other.ipynb#cell-id=red-gap 'title')",
         "[x](02_other.ipynb#cell-id=red-gap) [y](#cell-id=summary)",
         "[x](#Before-you-start) <a href='02_other.ipynb'>y</a>",
     ],
@@ -383,6 +382,7 @@ def test_links_that_lead_somewhere(text, folder):
         (with_text("[x](02_other.ipynb#elsewhere)"), "no heading"),
         (with_text("[x](#elsewhere)"), "no heading"),
         (with_text("[x](02_other.ipynb#cell-id=summary)"), "no heading"),
+        (with_text("[x](02_other.ipynb#The-red-gap,-again)"), "must name a cell"),
         (with_text("<a class='a' href='gone.md'>y</a>"), "'gone.md'"),
         (with_code("x", shown(text_html="<a href='gone.md'>y</a>")), "'gone.md'"),
         (with_code("x", shown(text_markdown="[x](gone.md)")), "'gone.md'"),

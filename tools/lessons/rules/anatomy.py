@@ -78,7 +78,11 @@ def _optional(name: str) -> set[str]:
 
 
 def links(nb: NotebookNode, name: str, folder: Path) -> list[str]:
-    """Require that every link to a lesson, a file or a heading leads somewhere."""
+    """Require that every link to a lesson, a file or a cell of one leads somewhere.
+
+    JupyterLab finds a heading of another notebook only where that one is open already,
+    a cell at the first click.
+    """
     found = []
     for where, cell in named_cells(nb):
         for target in _targets(cell):
@@ -92,6 +96,10 @@ def links(nb: NotebookNode, name: str, folder: Path) -> list[str]:
                 there = nb if path is None else nbformat.read(path, as_version=4)
                 if not _leads(anchor, there):
                     found.append(f"cell {where!r} links to no heading: {target!r}")
+                elif file and not anchor.startswith(CELL):
+                    found.append(
+                        f"cell {where!r}: {target!r} must name a cell, #{CELL}…"
+                    )
     return found
 
 
