@@ -224,7 +224,7 @@ def _drawn(rows: Tensor, size: int) -> Tensor:
     near = torch.cat(
         [-2 * curves, curves.square().sum(2, keepdim=True)], 2
     )  # (n, P, 3)
-    far = torch.cat([pixels.T, torch.ones(1, len(pixels))])  # (3, size²)
+    far = torch.cat([pixels.T, torch.ones_like(pixels[None, :, 0])])  # (3, size²)
     square = (near @ far).amin(1) + pixels.square().sum(1)  # (n, size²)
     distance = square.clamp(min=0).sqrt()
     radius = rows[:, 5:6].float() * size / 2

@@ -1,182 +1,171 @@
-"""Exercises of lesson 05: the posterior, the rate, the bound's two terms, a step of EM.
-
-All of them live in the linear-Gaussian world: z ~ N(0, I), x = W z + b + σ · noise.
-"""
+"""Exercises of lesson 05: the identity's last line, the rate, a climb of the bound."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.distributions import MultivariateNormal
 
 from course_utils.grading.criteria import (
     agrees,
-    between,
     expect_no_draw,
     gradients,
     normal,
     output,
-    rows_stand_alone,
 )
 from course_utils.grading.declare import Steps, declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial
 from course_utils.objectives import gaussian_kl
-from course_utils.oracles.linear_gaussian import LinearGaussian
 
 LOG_2PI = math.log(2 * math.pi)
-LITTLE_AND_MUCH_NOISE = ((0.5, 0.75), (1.35, 1.8))  # σ, σ² and 1 differ in both
 Pair = tuple[Tensor, Tensor]
+Objective = Callable[[Tensor, Tensor], Tensor]
 WORDS = words_beside(__file__)
 CLAMPS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 20)  # bounds that people put on log-variances
 FAR = (-0.8, -25.0, 21.0)  # levels of logvar: usual, near no variance, far above 1
-F64 = torch.float64
-
-
-def _world(
-    generator: torch.Generator, sizes: tuple[int, int, int], sigma: tuple[float, float]
-) -> tuple[Tensor, Tensor, Tensor, float]:
-    """Draw data, map, offset and noise; the data's own mean is not the offset."""
-    batch, D, K = sizes
-    W = 0.8 * normal(generator, D, K)
-    b = 1.5 + normal(generator, D)
-    noise = between(generator, *sigma, F64)
-    signal = b + 0.4 + normal(generator, batch, K) @ W.T
-    return signal + noise * normal(generator, batch, D), W, b, noise
-
-
-def _worlds(generator: torch.Generator) -> list[Arguments]:
-    sizes = ((7, 5, 3), (5, 9, 4))  # batch, data, latent: all different
-    pairs = zip(sizes, LITTLE_AND_MUCH_NOISE, strict=True)
-    return [_world(generator, size, sigma) for size, sigma in pairs]
-
-
-def _one_latent(generator: torch.Generator) -> list[Arguments]:
-    """Draw one example of a world with one latent."""
-    return [_world(generator, (1, 4, 1), LITTLE_AND_MUCH_NOISE[0])]
 
 
 def _clamped(size: float) -> Steps:
     return instead(logvar=lambda logvar: logvar.clamp(-size, size))
 
 
-def _rows_alone(
-    dims: tuple[int | None, ...], out: int | tuple[int | None, ...] = 0
-) -> Criterion:
-    """Build the criterion that an example's answer is its own, and nothing random."""
-    alone = rows_stand_alone(dims=dims, out=out)
-
-    def test(trial: Trial) -> None:
-        for arguments in trial.inputs():
-            expect_no_draw(trial, arguments)
-            once = trial.call(*arguments)
-            if torch.allclose(once[0][0], once[0][1]):
-                raise Refused("two different examples get the same answer.")
-        alone.test(trial)
-
-    return Criterion(alone.text, alone.points, test)
+# --- three_terms --------------------------------------------------------------------
 
 
-# --- gaussian_posterior -------------------------------------------------------------
+def three_terms(
+    log_lik: Tensor, log_prior: Tensor, log_posterior: Tensor, log_q: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Split log p(x) at each place: what stands under the three averages, (M,) each.
+
+    log p(x) = orange − purple + red for every z, by Bayes' rule. Averaged under q,
+    purple is KL(q ‖ prior) and red KL(q ‖ posterior).
+    """
+    return log_lik, log_q - log_prior, log_q - log_posterior
 
 
-def gaussian_posterior(x: Tensor, W: Tensor, b: Tensor, sigma: float) -> Pair:
-    """Mean (batch, K) and covariance (K, K) of p(z|x)."""
-    return LinearGaussian(W, b, sigma).posterior(x)
+def _places(generator: torch.Generator) -> list[Arguments]:
+    """Draw two worlds with a discrete z: M places, every distribution adds to 1."""
+    drawn: list[Arguments] = []
+    for M in (6, 11):
+        log_prior = normal(generator, M).log_softmax(0)
+        log_q = normal(generator, M).log_softmax(0)
+        log_lik = -3 + 1.5 * normal(generator, M)
+        log_posterior = (log_lik + log_prior).log_softmax(0)
+        drawn.append((log_lik, log_prior, log_posterior, log_q))
+    return drawn
 
 
-def _eye(W: Tensor) -> Tensor:
-    return torch.eye(W.shape[1], dtype=W.dtype)
+def _one_place(generator: torch.Generator) -> list[Arguments]:
+    log_lik, log_prior, log_posterior, log_q = _places(generator)[0]
+    return [(log_lik[:1], log_prior[:1], log_posterior[:1], log_q[:1])]
 
 
-def _mode_condition(trial: Trial) -> None:
-    """Ask for the peak of the joint density: its gradient in z vanishes there."""
-    for x, W, b, sigma in trial.inputs() + _one_latent(trial.generator):
-        mean, cov = trial.call(x, W, b, sigma)
-        pull = (x - b - mean @ W.T) @ W / sigma**2 - mean  # gradient of log p(x, z)
-        if pull.abs().max() > 1e-6 * (1 + mean.abs().max()):
+def _adds_up(trial: Trial) -> None:
+    """Ask for log p(x) at every place, although each term changes from place to place.
+
+    The expected value is a sum over the places that knows no posterior.
+    """
+    for arguments in trial.inputs():
+        orange, purple, red = trial.call(*arguments)
+        log_p = torch.logsumexp(arguments[0] + arguments[1], 0)
+        off = (orange - purple + red - log_p).abs().max()
+        if off > 1e-6:
             raise Refused(
-                "at your mean the gradient of log p(x|z) + log p(z) in z is as large "
-                f"as {pull.abs().max():.3g}, expected 0."
-            )
-        change = cov @ (_eye(W) + W.T @ W / sigma**2) - _eye(W)
-        if change.abs().max() > 1e-6:
-            raise Refused(
-                "your covariance times minus the second derivative of log p(x, z) is "
-                f"not the identity: it is off by {change.abs().max():.3g}."
+                "orange − purple + red is not log p(x) at every z: it is off by up to "
+                f"{float(off):.3g} nats."
             )
 
 
-GAUSSIAN_POSTERIOR = declare(
-    WORDS["gaussian_posterior"],
-    gaussian_posterior,
-    _worlds,
+def _averages_are_kls(trial: Trial) -> None:
+    for log_lik, log_prior, log_posterior, log_q in trial.inputs():
+        _, purple, red = trial.call(log_lik, log_prior, log_posterior, log_q)
+        q = log_q.exp()
+        for name, term, other in (
+            ("purple", purple, log_prior),
+            ("red", red, log_posterior),
+        ):
+            kl = torch.nn.functional.kl_div(other, q, reduction="sum")
+            average = (q * term).sum()
+            if (average - kl).abs() > 1e-6:
+                raise Refused(
+                    f"averaged under q, {name} is {float(average):.4g} nats; the KL "
+                    f"divergence is {float(kl):.4g}."
+                )
+
+
+THREE_TERMS = declare(
+    WORDS["three_terms"],
+    three_terms,
+    _places,
     criteria=(
-        output(0, "the mean is right", 1.5, "mean"),
-        output(1, "the covariance is right", 1.5, "covariance"),
-        Criterion("mean and covariance are those of the peak", 1.0, _mode_condition),
-        _rows_alone((0,), out=(0, None)),
+        Criterion("orange − purple + red is log p(x) at every z", 1.5, _adds_up),
+        output(0, "orange is log p(x|z)", 0.5, "orange"),
+        Criterion("averaged under q, the others are KLs", 1.5, _averages_are_kls),
+        agrees("right at a single place", 0.5, _one_place),
     ),
     steps={
-        "centred": lambda x, b: x - b,
-        "noise": lambda sigma: sigma**2,
-        "gram": lambda W, noise: W.T @ W / noise,
-        "precision": lambda W, gram: _eye(W) + gram,
-        "linear": lambda centred, W, noise: centred @ W / noise,
-        "cov": lambda precision: torch.linalg.inv(precision),
-        "mean": lambda linear, cov: linear @ cov,
-        "answer": lambda mean, cov: (mean, cov),
+        "orange": lambda log_lik: log_lik,
+        "purple": lambda log_q, log_prior: log_q - log_prior,
+        "red": lambda log_q, log_posterior: log_q - log_posterior,
+        "evidence": lambda log_lik, log_prior, log_posterior: (
+            log_lik + log_prior - log_posterior
+        ),
+        "answer": lambda orange, purple, red: (orange, purple, red),
     },
     mistakes={
-        "precision_returned": lambda mean, precision: (mean, precision),
-        "precision_as_covariance": instead(cov=lambda precision: precision),
-        "no_prior": instead(precision=lambda gram: gram),
-        "prior_subtracted": instead(precision=lambda W, gram: _eye(W) - gram),
-        "prior_times_noise": instead(
-            precision=lambda W, gram, noise: noise * _eye(W) + gram
+        "purple_upside_down": instead(purple=lambda purple: -purple),
+        "red_upside_down": instead(red=lambda red: -red),
+        "both_upside_down": instead(
+            purple=lambda purple: -purple, red=lambda red: -red
         ),
-        "prior_over_noise": instead(
-            precision=lambda W, gram, noise: _eye(W) / noise + gram
+        "averaged_already": lambda orange, purple, red, log_q: tuple(
+            (log_q.exp() * term).sum().expand(len(log_q))
+            for term in (orange, purple, red)
         ),
-        "whole_batch": instead(gram=lambda gram, x: gram * len(x)),
-        "columns_apart": instead(
-            precision=lambda precision: torch.diag(precision.diag())
+        "weighted_already": lambda orange, purple, red, log_q: (
+            log_q.exp() * orange,
+            log_q.exp() * purple,
+            log_q.exp() * red,
         ),
-        "multiplied_by_precision": instead(
-            mean=lambda linear, precision: linear @ precision
+        "swapped": lambda orange, purple, red: (orange, red, purple),
+        "prior_in_red": instead(red=lambda purple: purple),
+        "posterior_in_purple": instead(purple=lambda red: red),
+        "red_of_the_prior": instead(
+            red=lambda log_prior, log_posterior: log_prior - log_posterior
         ),
-        "least_squares_mean": instead(
-            mean=lambda centred, W: centred @ torch.linalg.pinv(W).T
+        "ratios_of_logs": instead(
+            purple=lambda log_q, log_prior: log_q / log_prior,
+            red=lambda log_q, log_posterior: log_q / log_posterior,
         ),
-        "sigma_for_variance": instead(noise=lambda sigma: sigma),
-        "times_noise": instead(noise=lambda noise: 1 / noise),
-        "offset_left": instead(centred=lambda x: x),
-        "offset_added": instead(centred=lambda x, b: x + b),
-        "batch_mean_for_offset": instead(centred=lambda x: x - x.mean(0)),
-        "mean_not_over_noise": instead(mean=lambda mean, noise: mean * noise),
-        "mean_over_sigma": instead(mean=lambda mean, sigma: mean * sigma),
-        "mean_over_noise_twice": instead(mean=lambda mean, noise: mean / noise),
-        "not_inverted": lambda mean, precision, noise: (mean, noise * precision),
-        "covariance_of_data": lambda mean, W, noise: (
-            mean,
-            W @ W.T + noise * torch.eye(len(W), dtype=W.dtype),
+        "not_logged": instead(
+            purple=lambda purple: purple.exp(), red=lambda red: red.exp()
         ),
-        "deviations": lambda mean, cov: (mean, cov.diag().sqrt()),
-        "two_forms_mixed": lambda mean, cov, noise: (mean / noise, cov / noise),
-        "linear_term_for_mean": lambda linear, cov: (linear, cov),
-        "noise_lost": lambda mean, cov, noise: (mean, cov / noise),
-        "diagonal_inverted": lambda mean, precision: (
-            mean,
-            torch.diag(1 / precision.diag()),
+        "all_exponentiated": lambda orange, purple, red: (
+            orange.exp(),
+            purple.exp(),
+            red.exp(),
         ),
-        "only_diagonal": lambda mean, cov: (mean, torch.diag(cov.diag())),
-        "entry_by_entry": instead(cov=lambda precision: 1 / precision),
-        "root_of_covariance": lambda mean, cov: (mean, torch.linalg.cholesky(cov)),
-        "ones_for_identity": instead(precision=lambda gram: 1 + gram),
+        "minus_in_orange": instead(orange=lambda orange: -orange),
+        "joint_for_orange": instead(
+            orange=lambda log_lik, log_prior: log_lik + log_prior
+        ),
+        "evidence_for_orange": instead(orange=lambda evidence: evidence),
+        "bare_q": instead(purple=lambda log_q: log_q, red=lambda log_q: log_q),
+        "bare_prior_and_posterior": instead(
+            purple=lambda log_prior: log_prior, red=lambda log_posterior: log_posterior
+        ),
+        "nothing_missing": instead(red=lambda red: 0 * red),
+        "red_as_a_difference": instead(
+            red=lambda log_q, log_posterior: log_q.exp() - log_posterior.exp()
+        ),
+        "absolute_values": instead(
+            purple=lambda purple: purple.abs(), red=lambda red: red.abs()
+        ),
     },
-    edges=_one_latent,
+    edges=_one_place,
 )
 
 
@@ -308,342 +297,268 @@ GAUSSIAN_KL = declare(
 )
 
 
-# --- elbo_terms ---------------------------------------------------------------------
+# --- climb_elbo ---------------------------------------------------------------------
 
 
-def _bounds(generator: torch.Generator) -> list[Arguments]:
-    drawn: list[Arguments] = []
-    for world in _worlds(generator):
-        x, W = world[:2]
-        mu = 0.7 * normal(generator, len(x), W.shape[1])
-        drawn.append((*world, mu, -0.8 + 0.6 * normal(generator, *mu.shape)))
-    return drawn
-
-
-def _far_bounds(generator: torch.Generator) -> list[Arguments]:
-    """One example of a world with one latent, at each level of its log-variance."""
-    drawn: list[Arguments] = []
-    for level in FAR:
-        (world,) = _one_latent(generator)
-        mu, logvar = normal(generator, 1, 1), level + normal(generator, 1, 1)
-        drawn.append((*world, mu, logvar))
-    return drawn
-
-
-def elbo_terms(
-    x: Tensor, W: Tensor, b: Tensor, sigma: float, mu: Tensor, logvar: Tensor
+def climb_elbo(
+    z: Tensor, log_lik: Tensor, mu: Tensor, logvar: Tensor, steps: int, lr: float
 ) -> Pair:
-    """Distortion and rate of q = N(mu, diag exp(logvar)), (batch,) each, in nats."""
-    distortion, rate, _ = LinearGaussian(W, b, sigma).diagonal_terms(x, mu, logvar)
-    return distortion, rate
+    """Gradient ascent on the ELBO of q = N(mu, diag exp(logvar)) over a grid.
 
-
-def _predictive(residual: Tensor, W: Tensor, noise: float, var: Tensor) -> Tensor:
-    """−log E_q p(x|z): a Gaussian with the covariance σ²I + W diag(σ²_k) Wᵀ."""
-    cov = (W * var[:, None]) @ W.T + noise * torch.eye(len(W), dtype=W.dtype)
-    return -MultivariateNormal(torch.zeros_like(residual), cov).log_prob(residual)
-
-
-def _identity_holds(trial: Trial) -> None:
-    """−distortion − rate must lie below log p(x) by exactly the gap."""
-    for arguments in trial.inputs():
-        x, W, b, sigma, mu, logvar = arguments
-        world = LinearGaussian(W, b, sigma)
-        distortion, rate = trial.call(*arguments)
-        gap = world.diagonal_terms(x, mu, logvar).gap
-        residual = world.log_density(x) - (gap - distortion - rate)
-        if residual.abs().max() > 1e-5:
-            raise Refused(
-                "log p(x) = −distortion − rate + gap is off by "
-                f"{residual.abs().max():.3g} nats, expected 0."
-            )
-
-
-ELBO_TERMS = declare(
-    WORDS["elbo_terms"],
-    elbo_terms,
-    _bounds,
-    criteria=(
-        output(0, "the distortion is right", 1.0, "distortion"),
-        output(1, "the rate is right", 1.0, "rate"),
-        Criterion("log p(x) = −distortion − rate + gap", 0.5, _identity_holds),
-        _rows_alone((0, None, None, None, 0, 0)),
-        agrees("right for one example, and with no bound on logvar", 0.5, _far_bounds),
-        gradients("its gradient is right: no part is cut off", 1.0),
-    ),
-    steps={
-        "D": lambda W: len(W),
-        "noise": lambda sigma: sigma**2,
-        "residual": lambda x, W, b, mu: x - b - mu @ W.T,
-        "square": lambda residual: (residual**2).sum(1),
-        "var": lambda logvar: logvar.exp(),
-        "trace": lambda W, var: var @ (W**2).sum(0),
-        "error": lambda square, trace, noise: (square + trace) / (2 * noise),
-        "constant": lambda D, noise: D / 2 * (LOG_2PI + math.log(noise)),
-        "distortion": lambda constant, error: constant + error,
-        "rate": gaussian_kl,
-        "answer": lambda distortion, rate: (distortion, rate),
-    },
-    mistakes={
-        "trace_forgotten": instead(trace=lambda: 0),
-        "normaliser_dropped": instead(constant=lambda: 0),
-        "squared_error": instead(distortion=lambda square: square),
-        "half_squared_error": instead(distortion=lambda square: square / 2),
-        "scaled_squared_error": instead(trace=lambda: 0, constant=lambda: 0),
-        "log_likelihood_at_the_mean": instead(
-            trace=lambda: 0, distortion=lambda distortion: -distortion
-        ),
-        "variance_for_scale": instead(trace=lambda: 0, sigma=lambda sigma: sigma**2),
-        "constant_of_latents": instead(D=lambda W: W.shape[1]),
-        "predictive_for_distortion": instead(distortion=_predictive),
-        "normaliser_once": instead(D=lambda: 1),
-        "two_pi_dropped": instead(constant=lambda D, noise: D / 2 * math.log(noise)),
-        "log_noise_dropped": instead(constant=lambda D: D / 2 * LOG_2PI),
-        "log_sigma_in_normaliser": instead(
-            constant=lambda D, sigma: D / 2 * (LOG_2PI + math.log(sigma))
-        ),
-        "constant_without_half": instead(constant=lambda constant: 2 * constant),
-        "square_without_half": instead(error=lambda error: 2 * error),
-        "square_over_sigma": instead(error=lambda error, sigma: error * sigma),
-        "square_not_over_noise": instead(error=lambda error, noise: error * noise),
-        "trace_not_over_noise": instead(trace=lambda trace, noise: trace * noise),
-        "trace_bare": instead(trace=lambda trace, noise: trace * 2 * noise),
-        "trace_not_halved": instead(trace=lambda trace: 2 * trace),
-        "trace_subtracted": instead(trace=lambda trace: -trace),
-        "trace_with_sigma": instead(var=lambda var: var.sqrt()),
-        "trace_read_as_log_sigma": instead(var=lambda var: var**2),
-        "trace_of_logvar": instead(var=lambda logvar: logvar),
-        "trace_of_prior": instead(trace=lambda W: (W**2).sum()),
-        "trace_of_average": instead(trace=lambda W, var: (W**2).sum(0) @ var.mean(0)),
-        "code_ignored": instead(residual=lambda x, b: x - b),
-        "constant_subtracted": instead(constant=lambda constant: -constant),
-        "error_averaged_over_data": instead(error=lambda error, D: error / D),
-        "trace_without_map": instead(trace=lambda var: var.sum(1)),
-        "variance_through_map": instead(trace=lambda W, var: ((var @ W.T) ** 2).sum(1)),
-        "deviation_through_map": instead(
-            trace=lambda W, var: ((var.sqrt() @ W.T) ** 2).sum(1)
-        ),
-        "averaged_over_data": instead(distortion=lambda distortion, D: distortion / D),
-        "log_likelihood_returned": lambda distortion, rate: (-distortion, rate),
-        "both_negative": lambda distortion, rate: (-distortion, -rate),
-        "rate_negative": lambda distortion, rate: (distortion, -rate),
-        "swapped": lambda distortion, rate: (rate, distortion),
-        "elbo_returned": lambda distortion, rate: (distortion + rate, rate),
-        "batch_mean": lambda distortion, rate: (
-            distortion.mean().expand(len(distortion)),
-            rate.mean().expand(len(rate)),
-        ),
-        "offset_left": instead(b=lambda: 0),
-        "marginal_for_distortion": instead(
-            distortion=lambda x, W, b, sigma: (
-                -LinearGaussian(W, b, sigma).log_density(x)
-            )
-        ),
-        "rate_without_half": instead(rate=lambda rate: 2 * rate),
-        "rate_averaged": instead(rate=lambda rate, mu: rate / mu.shape[1]),
-        "rate_one_missing": instead(rate=lambda rate, mu: rate + mu.shape[1] / 2),
-        "rate_log_added": instead(rate=lambda rate, logvar: rate + logvar.sum(1)),
-        "rate_of_mean": instead(rate=lambda mu: 0.5 * (mu**2).sum(1)),
-        "rate_mean_not_squared": instead(
-            rate=lambda rate, mu: rate + 0.5 * (mu - mu**2).sum(1)
-        ),
-        "rate_other_direction": instead(
-            rate=lambda mu, logvar, var: 0.5 * (logvar + (1 + mu**2) / var - 1).sum(1)
-        ),
-        "gap_for_rate": instead(
-            rate=lambda x, W, b, sigma, mu, logvar: (
-                LinearGaussian(W, b, sigma).diagonal_terms(x, mu, logvar).gap
-            )
-        ),
-        "rate_read_as_log_sigma": instead(
-            rate=lambda mu, logvar: gaussian_kl(mu, 2 * logvar)
-        ),
-        **{f"clamped_{size}": _clamped(size) for size in CLAMPS},
-    },
-    edges=_far_bounds,
-    gradients=(1, 2, 4, 5),
-)
-
-
-# --- em_step ------------------------------------------------------------------------
-
-
-def em_step(x: Tensor, W: Tensor, b: Tensor, sigma: float) -> tuple[Tensor, float]:
-    """One step of EM for the linear-Gaussian world, b fixed: the new W and sigma.
-
-    E-step: the posterior means μ_n and covariance S. M-step: with A the average of
-    (x_n − b) μ_nᵀ and C = S + the average of μ_n μ_nᵀ, W = A C⁻¹ and
-    σ² = (average of ‖x_n − b‖² − tr(A Wᵀ))/D.
-
-    Source: M. E. Tipping and C. M. Bishop (1999), appendix B.
+    The average of log p(x|z) is a sum over the places z (M, K), with weights that are
+    proportional to q's density and add to 1. Returns mu and logvar, (K,) each.
     """
-    mean, cov = gaussian_posterior(x, W, b, sigma)
-    A, C = (x - b).T @ mean / len(x), cov + mean.T @ mean / len(x)
-    new_W = torch.linalg.solve(C, A, left=False)
-    variance = (((x - b) ** 2).sum(1).mean() - (A * new_W).sum()) / len(W)
-    return new_W, float(variance.sqrt())
+    for _ in range(steps):
+        up_mu, up_logvar = _slopes(_value(z, log_lik), mu, logvar)
+        mu, logvar = mu + lr * up_mu, logvar + lr * up_logvar
+    return mu, logvar
 
 
-def _em_worlds(generator: torch.Generator) -> list[Arguments]:
-    """Draw data whose mean is not b, and parameters that are not the best ones."""
+def _weights(z: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
+    return (-0.5 * ((z - mu) ** 2 / logvar.exp() + logvar).sum(1)).softmax(0)
+
+
+def _average(z: Tensor, log_lik: Tensor) -> Objective:
+    return lambda mu, logvar: (_weights(z, mu, logvar) * log_lik).sum()
+
+
+def _rate(mu: Tensor, logvar: Tensor) -> Tensor:
+    return gaussian_kl(mu[None], logvar[None])[0]
+
+
+def _value(z: Tensor, log_lik: Tensor) -> Objective:
+    average = _average(z, log_lik)
+    return lambda mu, logvar: average(mu, logvar) - _rate(mu, logvar)
+
+
+def _slopes(objective: Objective, mu: Tensor, logvar: Tensor) -> Pair:
+    """Differentiate an objective in mu and in logvar; 0 where it has none of them."""
+    with torch.enable_grad():
+        leaves = mu.detach().requires_grad_(), logvar.detach().requires_grad_()
+        found = torch.autograd.grad(objective(*leaves), leaves, allow_unused=True)
+    up_mu, up_logvar = (
+        torch.zeros_like(leaf) if slope is None else slope
+        for slope, leaf in zip(found, leaves, strict=True)
+    )
+    return up_mu, up_logvar
+
+
+def _climbs(generator: torch.Generator, steps: tuple[int, int]) -> list[Arguments]:
+    """Draw two climbs on a plane: a curved decoder, a grid fine enough for its q's."""
+    axis = torch.linspace(-7, 7, 57, dtype=torch.float64)
+    side = torch.linspace(-6.5, 6.5, 53, dtype=torch.float64)
+    z = torch.cartesian_prod(axis, side)  # (3021, 2)
     drawn: list[Arguments] = []
-    sizes = ((23, 5, 3), (31, 9, 4))
-    for size, sigma in zip(sizes, LITTLE_AND_MUCH_NOISE, strict=True):
-        x, _, b, _ = _world(generator, size, (0.6, 1.2))
-        W = 0.8 * normal(generator, *size[1:])
-        drawn.append((x, W, b, between(generator, *sigma, F64)))
+    for count in steps:
+        W, x = normal(generator, 4, 2), 1.5 * normal(generator, 4)
+        mean = z @ W.T + 0.2 * torch.sin(z @ W.T)
+        log_lik = -0.5 * ((x - mean) ** 2 / 2.0 + math.log(2.0) + LOG_2PI).sum(1)
+        mu, logvar = 0.6 * normal(generator, 2), -0.5 + 0.3 * normal(generator, 2)
+        drawn.append((z, log_lik, mu, logvar, count, 0.06))
     return drawn
 
 
-def _em_one_latent(generator: torch.Generator) -> list[Arguments]:
-    """Draw a world with one latent."""
-    x, _, b, sigma = _world(generator, (17, 4, 1), LITTLE_AND_MUCH_NOISE[0])
-    return [(x, 0.8 * normal(generator, 4, 1), b, sigma)]
+def _one_step(generator: torch.Generator) -> list[Arguments]:
+    return _climbs(generator, (1, 1))
 
 
-def _least_squares(centred: Tensor, W: Tensor, noise: float) -> Pair:
-    """Give the posterior that a flat prior has."""
-    return centred @ torch.linalg.pinv(W).T, noise * torch.linalg.inv(W.T @ W)
+def _three_steps(generator: torch.Generator) -> list[Arguments]:
+    return _climbs(generator, (3, 3))
 
 
-def _mean_log_density(x: Tensor, W: Tensor, b: Tensor, sigma: float) -> float:
-    return float(LinearGaussian(W, b, sigma).log_density(x).mean())
+def _both(generator: torch.Generator) -> list[Arguments]:
+    return _climbs(generator, (1, 3))
 
 
-def _log_density_rises(trial: Trial) -> None:
-    for x, W, b, sigma in trial.inputs() + _em_one_latent(trial.generator):
-        new_W, new_sigma = trial.call(x, W, b, sigma)
-        new_sigma = float(new_sigma)
-        if not 0 < new_sigma < math.inf:
-            raise Refused(f"the new sigma is {new_sigma:.3g}, expected above 0.")
-        best_W, best_sigma = trial.reference(x, W, b, sigma)
-        before = _mean_log_density(x, W, b, sigma)
-        rise = _mean_log_density(x, new_W.detach(), b, new_sigma) - before
-        needed = _mean_log_density(x, best_W, b, best_sigma) - before
-        if rise < 0.999 * needed:
+def _no_step(generator: torch.Generator) -> list[Arguments]:
+    """Draw a climb of no step, and one on a line: K = 1."""
+    axis = torch.linspace(-7, 7, 141, dtype=torch.float64)[:, None]
+    log_lik = -0.5 * (1.2 - axis[:, 0]) ** 2
+    mu, logvar = normal(generator, 1), 0.3 * normal(generator, 1)
+    return [*_climbs(generator, (0,)), (axis, log_lik, mu, logvar, 2, 0.1)]
+
+
+def _arrives(trial: Trial) -> None:
+    """Ask a longer climb to end where the ELBO's slope is nearly 0."""
+    for z, log_lik, mu, logvar, _, lr in _climbs(trial.generator, (0,)):
+        given = (z, log_lik, mu, logvar)
+        ended, want = trial.call(*given, 60, lr), trial.reference(*given, 60, lr)
+        value = _value(z, log_lik)
+        start, reached, best = value(mu, logvar), value(*ended), value(*want)
+        if not reached >= start + 0.99 * (best - start):
             raise Refused(
-                f"the average log p(x) changes by {rise:.4f} nats in your step, "
-                f"expected {needed:.4f}."
+                f"after 60 steps the ELBO has changed by {float(reached - start):.3f} "
+                f"nats, expected {float(best - start):.3f}."
             )
 
 
-EM_STEP = declare(
-    WORDS["em_step"],
-    em_step,
-    _em_worlds,
+def _climbing(
+    objective: Callable[..., Objective], up: float = 1.0, halves: bool = False
+) -> Callable[..., Pair]:
+    """Build a climb of another objective, or another way to step."""
+
+    def climb(
+        z: Tensor, log_lik: Tensor, mu: Tensor, logvar: Tensor, steps: int, lr: float
+    ) -> Pair:
+        for _ in range(steps):
+            value = objective(z, log_lik)
+            up_mu, up_logvar = _slopes(value, mu, logvar)
+            mu = mu + up * lr * up_mu
+            if halves:
+                up_logvar = _slopes(value, mu, logvar)[1]
+            logvar = logvar + up * lr * up_logvar
+        return mu, logvar
+
+    return climb
+
+
+def _log_of_average(z: Tensor, log_lik: Tensor) -> Objective:
+    def value(mu: Tensor, logvar: Tensor) -> Tensor:
+        log_weight = _weights(z, mu, logvar).log()
+        return torch.logsumexp(log_weight + log_lik, 0) - _rate(mu, logvar)
+
+    return value
+
+
+def _densities(z: Tensor, log_lik: Tensor) -> Objective:
+    """Weigh by q's density, which does not add to 1 over the places."""
+
+    def value(mu: Tensor, logvar: Tensor) -> Tensor:
+        log_q = -0.5 * ((z - mu) ** 2 / logvar.exp() + logvar + LOG_2PI).sum(1)
+        return (log_q.exp() * log_lik).sum() - _rate(mu, logvar)
+
+    return value
+
+
+def _rescaled(factor: float) -> Callable[..., Objective]:
+    """Read logvar as something else in the weights, and not in the rate."""
+
+    def objective(z: Tensor, log_lik: Tensor) -> Objective:
+        average = _average(z, log_lik)
+        return lambda mu, logvar: (
+            average(mu, factor * logvar) - gaussian_kl(mu[None], logvar[None])[0]
+        )
+
+    return objective
+
+
+def _weighted_rate(weight: float) -> Callable[..., Objective]:
+    def objective(z: Tensor, log_lik: Tensor) -> Objective:
+        average = _average(z, log_lik)
+        return lambda mu, logvar: average(mu, logvar) - weight * _rate(mu, logvar)
+
+    return objective
+
+
+def _from_the_start(
+    z: Tensor, log_lik: Tensor, mu: Tensor, logvar: Tensor, steps: int, lr: float
+) -> Pair:
+    up_mu, up_logvar = _slopes(_value(z, log_lik), mu, logvar)
+    return mu + steps * lr * up_mu, logvar + steps * lr * up_logvar
+
+
+def _by_signs(
+    z: Tensor, log_lik: Tensor, mu: Tensor, logvar: Tensor, steps: int, lr: float
+) -> Pair:
+    for _ in range(steps):
+        up_mu, up_logvar = _slopes(_value(z, log_lik), mu, logvar)
+        mu, logvar = mu + lr * up_mu.sign(), logvar + lr * up_logvar.sign()
+    return mu, logvar
+
+
+def _heaped(
+    z: Tensor, log_lik: Tensor, mu: Tensor, logvar: Tensor, steps: int, lr: float
+) -> Pair:
+    """Add each step's gradient to those before it, as backward() does."""
+    heap_mu, heap_logvar = torch.zeros_like(mu), torch.zeros_like(logvar)
+    for _ in range(steps):
+        up_mu, up_logvar = _slopes(_value(z, log_lik), mu, logvar)
+        heap_mu, heap_logvar = heap_mu + up_mu, heap_logvar + up_logvar
+        mu, logvar = mu + lr * heap_mu, logvar + lr * heap_logvar
+    return mu, logvar
+
+
+def _by_adam(
+    z: Tensor, log_lik: Tensor, mu: Tensor, logvar: Tensor, steps: int, lr: float
+) -> Pair:
+    leaves = [mu.clone().requires_grad_(), logvar.clone().requires_grad_()]
+    optimiser = torch.optim.Adam(leaves, lr=lr, maximize=True)
+    for _ in range(steps):
+        slopes = _slopes(_value(z, log_lik), leaves[0].detach(), leaves[1].detach())
+        leaves[0].grad, leaves[1].grad = slopes
+        optimiser.step()
+    return leaves[0].detach(), leaves[1].detach()
+
+
+def _only(
+    z: Tensor,
+    log_lik: Tensor,
+    mu: Tensor,
+    logvar: Tensor,
+    steps: int,
+    lr: float,
+    place: int,
+) -> Pair:
+    """Move mu alone (place 0), or logvar alone (1)."""
+    for _ in range(steps):
+        up = _slopes(_value(z, log_lik), mu, logvar)
+        if place == 0:
+            mu = mu + lr * up[0]
+        else:
+            logvar = logvar + lr * up[1]
+    return mu, logvar
+
+
+CLIMB_ELBO = declare(
+    WORDS["climb_elbo"],
+    climb_elbo,
+    _both,
     criteria=(
-        output(0, "the new W is right", 1.5, "W"),
-        output(1, "the new sigma is right", 1.5, "sigma"),
-        Criterion(
-            "the average log p(x) rises as far as it should", 1.0, _log_density_rises
-        ),
+        agrees("one step, to the digit", 1.5, _one_step),
+        agrees("three steps, to the digit", 1.5, _three_steps),
+        agrees("right for no step, and for one latent", 0.5, _no_step),
+        Criterion("sixty steps arrive near the top", 0.5, _arrives),
     ),
-    steps={
-        "N": lambda x: len(x),
-        "D": lambda W: len(W),
-        "centred": lambda x, b: x - b,
-        "noise": lambda sigma: sigma**2,
-        "posterior": gaussian_posterior,
-        "mean": lambda posterior: posterior[0],
-        "S": lambda posterior: posterior[1],
-        "A": lambda centred, mean, N: centred.T @ mean / N,
-        "C": lambda S, mean, N: S + mean.T @ mean / N,
-        "new_W": lambda A, C: torch.linalg.solve(C, A, left=False),
-        # The noise: with a posterior and a map that some take from another step.
-        "noise_posterior": lambda posterior: posterior,
-        "noise_W": lambda new_W: new_W,
-        "error": lambda centred, noise_posterior, noise_W: (
-            ((centred - noise_posterior[0] @ noise_W.T) ** 2).sum(1).mean()
-        ),
-        "trace": lambda noise_posterior, noise_W: torch.trace(
-            noise_W @ noise_posterior[1] @ noise_W.T
-        ),
-        "square": lambda error, trace: error + trace,
-        "short_square": lambda centred, A, noise_W: (
-            (centred**2).sum(1).mean() - (A * noise_W).sum()
-        ),
-        "short_twice": lambda centred, A, new_W: (
-            (centred**2).sum(1).mean() - 2 * (A * new_W).sum()
-        ),
-        "new_sigma": lambda square, D: float((square / D).clamp(min=1e-12).sqrt()),
-        "answer": lambda new_W, new_sigma: (new_W, new_sigma),
-    },
     mistakes={
-        "means_only": instead(S=lambda: 0, trace=lambda: 0),
-        "covariance_missing_in_map": instead(S=lambda: 0),
-        "covariance_counted_once": instead(S=lambda S, N: S / N),
-        "trace_forgotten": instead(trace=lambda: 0),
-        "old_map_in_noise": instead(noise_W=lambda W: W),
-        "old_map_in_trace": instead(
-            noise_W=lambda W: W, square=lambda short_square: short_square
+        "descent": _climbing(_value, up=-1.0),
+        "rate_added": _climbing(_weighted_rate(-1.0)),
+        "rate_forgotten": _climbing(_average),
+        "rate_doubled": _climbing(_weighted_rate(2.0)),
+        "rate_averaged": _climbing(_weighted_rate(0.5)),
+        "weights_detached": _climbing(lambda z, log_lik: lambda m, v: -_rate(m, v)),
+        "log_of_average": _climbing(_log_of_average),
+        "weights_not_normalised": _climbing(_densities),
+        "read_as_log_sigma": _climbing(_rescaled(2.0)),
+        "sigma_for_variance": _climbing(_rescaled(0.5)),
+        "one_after_the_other": _climbing(_value, halves=True),
+        "gradient_of_the_start": _from_the_start,
+        "old_gradients_kept": _heaped,
+        "by_adam": _by_adam,
+        "by_signs": _by_signs,
+        "one_step_only": lambda z, log_lik, mu, logvar, lr: climb_elbo(
+            z, log_lik, mu, logvar, 1, lr
         ),
-        "covariance_counted_once_throughout": instead(
-            S=lambda S, N: S / N, square=lambda short_square: short_square
+        "one_step_more": lambda z, log_lik, mu, logvar, steps, lr: climb_elbo(
+            z, log_lik, mu, logvar, steps + 1, lr
         ),
-        "trace_subtracted": instead(trace=lambda trace: -trace),
-        "trace_without_map": instead(trace=lambda posterior: torch.trace(posterior[1])),
-        "second_e_step": instead(
-            noise_posterior=lambda x, new_W, b, sigma: gaussian_posterior(
-                x, new_W, b, sigma
-            )
+        "one_step_less": lambda z, log_lik, mu, logvar, steps, lr: climb_elbo(
+            z, log_lik, mu, logvar, max(steps - 1, 0), lr
         ),
-        "divided_by_latents": instead(D=lambda W: W.shape[1]),
-        "divided_twice": instead(D=lambda x: x.numel()),
-        "divided_by_count": instead(D=lambda x: len(x)),
-        "not_averaged": instead(D=lambda W, N: len(W) / N),
-        "count_minus_one": instead(N=lambda N: N - 1),
-        "count_minus_one_throughout": instead(
-            N=lambda N: N - 1,
-            square=lambda centred, N, A, new_W: (
-                (centred**2).sum() / N - (A * new_W).sum()
-            ),
+        "logvar_kept": lambda z, log_lik, mu, logvar, steps, lr: _only(
+            z, log_lik, mu, logvar, steps, lr, place=0
         ),
-        "cross_moment_summed": instead(A=lambda A, N: A * N),
-        "second_moment_summed": instead(C=lambda S, mean: S + mean.T @ mean),
-        "cross_term_twice": instead(
-            new_sigma=lambda short_twice, D: float((short_twice / D).sqrt())
+        "mu_kept": lambda z, log_lik, mu, logvar, steps, lr: _only(
+            z, log_lik, mu, logvar, steps, lr, place=1
         ),
-        "cross_term_twice_absolute": instead(
-            new_sigma=lambda short_twice, D: float((short_twice / D).abs().sqrt())
+        "start_returned": lambda mu, logvar: (mu.clone(), logvar.clone()),
+        "swapped": lambda z, log_lik, mu, logvar, steps, lr: climb_elbo(
+            z, log_lik, mu, logvar, steps, lr
+        )[::-1],
+        "step_too_short": lambda z, log_lik, mu, logvar, steps, lr: climb_elbo(
+            z, log_lik, mu, logvar, steps, lr / len(z)
         ),
-        "variance_returned": lambda new_W, new_sigma: (new_W, new_sigma**2),
-        "not_divided_by_data_size": instead(D=lambda: 1),
-        "divided_by_what_is_left": instead(D=lambda W: W.shape[0] - W.shape[1]),
-        "noise_kept": lambda new_W, sigma: (new_W, sigma),
-        "map_kept": lambda W, new_sigma: (W, new_sigma),
-        "map_kept_throughout": instead(
-            noise_W=lambda W: W, answer=lambda W, new_sigma: (W, new_sigma)
-        ),
-        "posterior_returned": lambda posterior: posterior,
-        "two_steps": lambda x, b, new_W, new_sigma: em_step(x, new_W, b, new_sigma),
-        "e_step_without_prior": instead(posterior=_least_squares),
-        "e_step_mean_not_over_noise": instead(
-            posterior=lambda posterior, noise: (posterior[0] * noise, posterior[1])
-        ),
-        "e_step_without_noise": instead(
-            posterior=lambda posterior, noise: (posterior[0], posterior[1] / noise)
-        ),
-        "e_step_precision": instead(
-            posterior=lambda posterior: (posterior[0], posterior[1].inverse())
-        ),
-        "e_step_diagonal": instead(
-            posterior=lambda posterior: (posterior[0], posterior[1].diag().diag())
-        ),
-        "offset_left": instead(b=lambda b: 0 * b),
-        "offset_in_e_step_only": instead(A=lambda x, mean, N: x.T @ mean / N),
-        "offset_in_e_step_only_short": instead(
-            A=lambda x, mean, N: x.T @ mean / N,
-            square=lambda short_square: short_square,
-        ),
-        "offset_in_m_step_only": instead(
-            posterior=lambda x, W, b, sigma: gaussian_posterior(x, W, 0 * b, sigma)
-        ),
-        "batch_mean_for_offset": instead(b=lambda x: x.mean(0)),
-        "sigma_for_variance": instead(sigma=lambda sigma: math.sqrt(sigma)),
-        "not_inverted": instead(new_W=lambda A, C: A @ C),
-        "cross_moment_for_map": instead(new_W=lambda A: A),
     },
-    edges=_em_one_latent,
+    edges=_no_step,
 )
 
-EXERCISES = (GAUSSIAN_POSTERIOR, GAUSSIAN_KL, ELBO_TERMS, EM_STEP)
+EXERCISES = (THREE_TERMS, GAUSSIAN_KL, CLIMB_ELBO)

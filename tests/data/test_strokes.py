@@ -193,3 +193,12 @@ def test_gradients_flow_through_the_pen():
 def test_the_pen_names_what_is_wrong(z, names, said):
     with pytest.raises(ValueError, match=said):
         pen(z, 1, names)
+
+
+def test_a_lesson_may_work_in_float64():
+    here = render(plain())
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert torch.equal(render(plain()), here)
+    finally:
+        torch.set_default_dtype(torch.float32)
