@@ -27,7 +27,6 @@ from course_utils.metrics.whitening import (
     Whitening,
     cycle_error,
     straight_path,
-    whiten,
 )
 
 __all__ = [
@@ -39,7 +38,6 @@ __all__ = [
     "nearest_two",
     "random_pairs",
     "straight_path",
-    "whiten",
 ]
 
 ROWS_AT_ONCE = 4096  # keeps the table of distances small

@@ -83,39 +83,6 @@ class Whitening:
         return self.mean + (eps * self.scale) @ self.axes.T
 
 
-def whiten(codes: Tensor) -> Tensor:
-    """Whiten codes by their own mean and covariance (dividing by N).
-
-    Parameters
-    ----------
-    codes : Tensor, (N, K)
-        Covariance of full rank, N > K.
-
-    Returns
-    -------
-    Tensor, (N, K)
-        Mean 0, covariance I; an affine function of the codes, unique up to rotation.
-
-    Raises
-    ------
-    ValueError
-        If the covariance is not of full rank.
-
-    Examples
-    --------
-    >>> w = whiten(torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 5.0], [0.0, -5.0]]))
-    >>> torch.allclose(w.T @ w / 4, torch.eye(2))
-    True
-    """
-    whitening = Whitening.fit(codes)
-    if whitening.active < codes.shape[1]:
-        raise ValueError(
-            f"codes must vary in all {codes.shape[1]} directions, got "
-            f"{whitening.active}"
-        )
-    return whitening.whiten(codes)
-
-
 def cycle_error(z: Tensor, z_cycled: Tensor) -> Tensor:
     """Root mean squared difference per latent of codes and their cycled versions.
 
