@@ -1,8 +1,10 @@
-"""Exercises of lesson 02: Wiener filter, PSNR, inpainting, the score of a denoiser."""
+"""Exercises of lesson 02: denoising loss, Wiener filter, inpainting, smoothed score."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, linalg
@@ -10,6 +12,8 @@ from torch import Tensor, linalg
 from course_utils.grading.criteria import (
     agrees,
     between,
+    expect_no_draw,
+    gradients,
     normal,
     orthogonal,
     rows_stand_alone,
@@ -19,10 +23,10 @@ from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import LearnerError, Refused, Trial
 from course_utils.grading.values import difference
-from course_utils.metrics import images
 from course_utils.oracles import mixture2d, wiener
 
 WORDS = words_beside(__file__)
+OWN_NOISE = "you draw noise of your own. Use the eps that comes in."
 F64 = torch.float64
 
 
@@ -32,6 +36,166 @@ def _covariance(generator: torch.Generator, D: int) -> Tensor:
     values = 0.3 + uniform(generator, D)
     cov = axes @ torch.diag(values.cumsum(0)) @ axes.T
     return (cov + cov.T) / 2
+
+
+# --- denoising_loss -----------------------------------------------------------------
+
+RATE = 0.05  # of the three steps that a criterion takes
+
+
+def denoising_loss(
+    x: Tensor, eps: Tensor, sigma: float, V: Tensor, c: Tensor, W: Tensor, b: Tensor
+) -> Tensor:
+    """Squared error of a one-layer autoencoder's answer to x + sigma eps: a number."""
+    noisy = x + sigma * eps
+    x_hat = torch.relu(noisy @ V.T + c) @ W.T + b
+    return ((x - x_hat) ** 2).sum(1).mean()
+
+
+def _batch(generator: torch.Generator, N: int, D: int, H: int) -> Arguments:
+    """Draw data, noise, and weights of which about half the rectifiers are on."""
+    x, eps = 0.5 + normal(generator, N, D), normal(generator, N, D)
+    V, c = normal(generator, H, D) / math.sqrt(D), 0.3 * normal(generator, H)
+    W, b = normal(generator, D, H) / math.sqrt(H), 0.3 * normal(generator, D)
+    return x, eps, between(generator, 0.3, 0.8, F64), V, c, W, b
+
+
+def _batches(generator: torch.Generator) -> list[Arguments]:
+    return [_batch(generator, 6, 9, 5), _batch(generator, 3, 8, 7)]
+
+
+def _one_example(generator: torch.Generator) -> list[Arguments]:
+    return [_batch(generator, 1, 6, 5)]
+
+
+def _copier(D: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Weights with which the output is the input: u = max(0, u) − max(0, −u)."""
+    identity = torch.eye(D, dtype=F64)
+    V, W = torch.cat([identity, -identity]), torch.cat([identity, -identity], 1)
+    return V, torch.zeros(2 * D, dtype=F64), W, torch.zeros(D, dtype=F64)
+
+
+def _a_copier_pays(trial: Trial) -> None:
+    """Charge a machine that hands on its input for the noise, and for it alone."""
+    x, eps, sigma, *weights = trial.inputs()[0]
+    expect_no_draw(trial, (x, eps, sigma, *weights), OWN_NOISE)
+    got = trial.call(x, eps, sigma, *_copier(x.shape[1]))
+    paid = (sigma * eps).square().sum(1).mean()
+    trial.expect_close(got, paid, "weights that copy pay Σ (σ ε)², the noise")
+    free = trial.call(x, eps, 0.0, *_copier(x.shape[1]))
+    trial.expect_close(free, 0 * paid, "weights that copy, and σ = 0")
+
+
+def _three_steps(trial: Trial) -> None:
+    """From the same weights, with the same noise, to the same weights."""
+    x, _, sigma, *start = trial.inputs()[0]
+    noises = [normal(trial.generator, *x.shape) for _ in range(3)]
+    mine, right = (
+        _descend(loss, x, noises, sigma, start) for loss in (trial.raw, denoising_loss)
+    )
+    for name, got, want in zip("VcWb", mine, right, strict=True):
+        trial.expect_close(got, want, f"{name} after three steps of gradient descent")
+
+
+def _descend(
+    loss: Callable[..., Any],
+    x: Tensor,
+    noises: list[Tensor],
+    sigma: float,
+    start: list[Tensor],
+) -> list[Tensor]:
+    weights = [one.clone() for one in start]
+    for eps in noises:
+        for one in weights:
+            one.requires_grad_()
+        with torch.enable_grad():
+            value = loss(x.clone(), eps.clone(), sigma, *weights)
+        if not isinstance(value, Tensor) or not value.requires_grad:
+            raise Refused(
+                "no step can be taken: your loss is cut off from the weights. Look for "
+                ".detach(), .item(), float() or torch.no_grad()."
+            )
+        slopes = torch.autograd.grad(value, weights, allow_unused=True)
+        weights = [
+            one.detach() - RATE * (torch.zeros_like(one) if slope is None else slope)
+            for one, slope in zip(weights, slopes, strict=True)
+        ]
+    return weights
+
+
+DENOISING_LOSS = declare(
+    WORDS["denoising_loss"],
+    denoising_loss,
+    _batches,
+    criteria=(
+        agrees("the loss, from the same weights, data and noise", 2.0),
+        Criterion("a copier pays for the noise", 1.0, _a_copier_pays),
+        gradients("the gradients reach all four weights", 1.0),
+        Criterion("three steps of training end where they should", 1.0, _three_steps),
+        agrees("right for a batch of one", 1.0, _one_example),
+    ),
+    steps={
+        "noise": lambda sigma, eps: sigma * eps,
+        "noisy": lambda x, noise: x + noise,
+        "target": lambda x: x,
+        "before": lambda noisy, V, c: noisy @ V.T + c,
+        "code": lambda before: before.relu(),
+        "x_hat": lambda code, W, b: code @ W.T + b,
+        "gap": lambda target, x_hat: target - x_hat,
+        "square": lambda gap: gap**2,
+        "answer": lambda square: square.sum(1).mean(),
+    },
+    mistakes={
+        "target_noisy": instead(target=lambda noisy: noisy),
+        "noise_on_the_target": instead(
+            noisy=lambda x: x, target=lambda x, noise: x + noise
+        ),
+        "no_noise": instead(noisy=lambda x: x),
+        "noise_on_the_output": instead(
+            noisy=lambda x: x, x_hat=lambda x_hat, noise: x_hat + noise
+        ),
+        "noise_on_input_and_output": instead(x_hat=lambda x_hat, noise: x_hat + noise),
+        "noise_on_the_code": instead(
+            noisy=lambda x: x, code=lambda code, noise: code + noise[:, : code.shape[1]]
+        ),
+        "sigma_squared": instead(noise=lambda sigma, eps: sigma**2 * eps),
+        "root_of_sigma": instead(noise=lambda sigma, eps: sigma**0.5 * eps),
+        "sigma_forgotten": instead(noise=lambda eps: eps),
+        "divided_by_sigma": instead(noise=lambda sigma, eps: eps / sigma),
+        "data_scaled_too": instead(noisy=lambda x, eps, sigma: sigma * (x + eps)),
+        "variance_kept": instead(
+            noisy=lambda x, noise, sigma: math.sqrt(1 - sigma**2) * x + noise
+        ),
+        "noise_multiplied": instead(noisy=lambda x, noise: x * (1 + noise)),
+        "noise_alone": instead(noisy=lambda noise: noise),
+        "noise_subtracted": instead(noisy=lambda x, noise: x - noise),
+        "sigma_added": instead(noisy=lambda x, eps, sigma: x + eps + sigma),
+        "one_noise_for_all": instead(eps=lambda eps: eps[:1].expand_as(eps)),
+        "one_number_an_example": instead(eps=lambda eps: eps[:, :1].expand_as(eps)),
+        "input_clamped": instead(noisy=lambda noisy: noisy.clamp(0, 1)),
+        "output_clamped": instead(x_hat=lambda x_hat: x_hat.clamp(0, 1)),
+        "target_is_the_noise": instead(target=lambda noise: noise),
+        "target_is_eps": instead(target=lambda eps: eps),
+        "bypass": instead(x_hat=lambda noisy, x_hat: noisy - x_hat),
+        "mean_over_everything": lambda square: square.mean(),
+        "sum_over_everything": lambda square: square.sum(),
+        "summed_over_the_batch": lambda square: square.mean(1).sum(),
+        "root": lambda square: square.sum(1).sqrt().mean(),
+        "root_of_the_mean": lambda answer: answer.sqrt(),
+        "absolute": instead(square=lambda gap: gap.abs()),
+        "halved": lambda answer: answer / 2,
+        "over_the_variance": lambda answer, sigma: answer / sigma**2,
+        "half_over_the_variance": lambda answer, sigma: answer / (2 * sigma**2),
+        "no_rectifier": instead(code=lambda before: before),
+        "rectifier_at_the_end": instead(x_hat=lambda x_hat: x_hat.relu()),
+        "no_bias": instead(before=lambda noisy, V: noisy @ V.T),
+        "no_bias_at_the_end": instead(x_hat=lambda code, W: code @ W.T),
+        "output_detached": instead(x_hat=lambda x_hat: x_hat.detach()),
+        "code_detached": instead(code=lambda code: code.detach()),
+    },
+    edges=_one_example,
+    gradients=(3, 4, 5, 6),
+)
 
 
 # --- wiener_filter ------------------------------------------------------------------
@@ -158,156 +322,28 @@ WIENER_FILTER = declare(
 )
 
 
-# --- psnr ---------------------------------------------------------------------------
-
-
-def _psnr_inputs(generator: torch.Generator) -> list[Arguments]:
-    def draw(N: int, D: int, peak: float) -> Arguments:
-        x = 0.9 * uniform(generator, N, D)
-        scale = 0.02 + 0.2 * uniform(generator, N, 1)
-        return peak * x, peak * (x + scale * normal(generator, N, D)), peak
-
-    return [
-        draw(4, 9, 1.0),
-        draw(3, 7, 255.0),
-        draw(6, 5, between(generator, 3, 9, F64)),
-    ]
-
-
-def _tiny_errors(generator: torch.Generator) -> list[Arguments]:
-    """Draw errors so small that anything added to them shows."""
-    x = 0.9 * uniform(generator, 3, 8)
-    return [(x, x + 1e-4 * normal(generator, 3, 8), 1.0)]
-
-
-def _any_shape_and_size(trial: Trial) -> None:
-    """Two tensors of one shape, whatever it is; a peak of 1 where none is given."""
-    x, x_hat, _ = trial.inputs()[0]
-    for shape in ((36,), (1, 36), (2, 3, 6)):
-        one, other = x.reshape(shape), x_hat.reshape(shape)
-        got, want = trial.call(one, other, 1.0), trial.reference(one, other, 1.0)
-        trial.expect_close(got, want, f"for two tensors of shape {shape}")
-    default = trial.call(x, x_hat)
-    trial.expect_close(default, trial.reference(x, x_hat), "called without a peak")
-    for arguments in _tiny_errors(trial.generator):
-        trial.expect_close(
-            trial.call(*arguments),
-            trial.reference(*arguments),
-            "for an error of 1e-4: is something added to it, or is it cut off?",
-        )
-
-
-def _ten_decibels(trial: Trial) -> None:
-    x, x_hat, peak = trial.inputs()[0]
-    closer = x + (x_hat - x) / math.sqrt(10)
-    gain = trial.call(x, closer, peak) - trial.call(x, x_hat, peak)
-    trial.expect_close(
-        torch.as_tensor(gain, dtype=x.dtype),
-        torch.tensor(10.0, dtype=x.dtype),
-        "a tenth of the squared error must give 10 dB more",
-    )
-
-
-def _unit_free(trial: Trial) -> None:
-    x, x_hat, peak = trial.inputs()[0]
-    trial.expect_close(
-        trial.call(255 * x, 255 * x_hat, 255 * peak),
-        trial.call(x, x_hat, peak),
-        "bytes (peak 255) and grey in [0, 1] (peak 1) must agree",
-    )
-
-
-PSNR = declare(
-    WORDS["psnr"],
-    images.psnr,
-    _psnr_inputs,
-    criteria=(
-        agrees("is 10 log₁₀(peak² / mean squared error)", 1.0),
-        Criterion(
-            "holds for any shape and error; the peak is 1", 1.0, _any_shape_and_size
-        ),
-        Criterion("rises by 10 dB for a tenth of the error", 1.0, _ten_decibels),
-        Criterion("does not depend on the unit of grey", 1.0, _unit_free),
-    ),
-    steps={
-        "gap": lambda x, x_hat: x - x_hat,
-        "square": lambda gap: gap**2,
-        "error": lambda square: square.mean(),
-        "ratio": lambda peak, error: peak**2 / error,
-        "answer": lambda ratio: 10 * ratio.log10(),
-    },
-    mistakes={
-        "peak_not_squared": instead(ratio=lambda peak, error: peak / error),
-        "peak_forgotten": instead(peak=lambda: 1),
-        "sum_over_pixels": instead(error=lambda square: square.sum()),
-        "sum_over_rows": instead(error=lambda square: square.sum(1).mean()),
-        "natural_logarithm": lambda ratio: 10 * ratio.log(),
-        "factor_twenty": lambda ratio: 20 * ratio.log10(),
-        "factor_ten_with_the_root": lambda ratio: 10 * ratio.sqrt().log10(),
-        "upside_down": instead(ratio=lambda ratio: 1 / ratio),
-        "peak_read_off_the_image": instead(peak=lambda x: x.max()),
-        "mean_of_the_decibels": lambda peak, square: (
-            10 * (peak**2 / square.mean(1)).log10().mean()
-        ),
-        "absolute_error": instead(error=lambda gap: gap.abs().mean()),
-        "power_of_the_signal": instead(ratio=lambda x, error: (x**2).mean() / error),
-        "absolute_error_with_twenty": lambda peak, gap: (
-            20 * (peak / gap.abs().mean()).log10()
-        ),
-        "bels": lambda ratio: ratio.log10(),
-        "variance_of_the_error": instead(error=lambda gap: gap.var()),
-        "variance_of_the_error_by_n": instead(error=lambda gap: gap.var(correction=0)),
-        "square_of_the_mean_error": instead(error=lambda gap: gap.mean() ** 2),
-        "largest_error": instead(error=lambda square: square.max()),
-        "median_error": instead(error=lambda square: square.median()),
-        "logarithm_to_base_two": lambda ratio: 10 * ratio.log2(),
-        "twenty_without_the_root": lambda peak, error: 20 * (peak / error).log10(),
-        "peak_squared_over_the_root": instead(
-            ratio=lambda peak, error: peak**2 / error.sqrt()
-        ),
-        "root_below_with_twenty": lambda peak, error: (
-            20 * (peak**2 / error.sqrt()).log10()
-        ),
-        "peak_read_off_the_guess": instead(peak=lambda x_hat: x_hat.max()),
-        "peak_read_off_the_range": instead(peak=lambda x: x.max() - x.min()),
-        "peak_read_off_the_error": instead(peak=lambda gap: gap.abs().max()),
-        "peak_255": instead(peak=lambda: 255),
-        "guess_clamped": instead(x_hat=lambda x_hat, peak: x_hat.clamp(0, peak)),
-        "guess_clamped_to_one": instead(x_hat=lambda x_hat: x_hat.clamp(0, 1)),
-        "variance_of_the_signal": instead(ratio=lambda x, error: x.var() / error),
-        "variance_of_the_signal_by_n": instead(
-            ratio=lambda x, error: x.var(correction=0) / error
-        ),
-        "mean_of_the_pixels_decibels": lambda peak, square: (
-            10 * (peak**2 / square.mean(0)).log10().mean()
-        ),
-        "no_logarithm": lambda ratio: ratio,
-    },
-)
-
-
 # --- inpaint_gaussian ---------------------------------------------------------------
 
 
 def _inpaint_inputs(generator: torch.Generator) -> list[Arguments]:
-    return [_with_hole(generator, 6, 8, 3), _with_hole(generator, 5, 11, 4)]
+    return [_masked(generator, 6, 8, 3), _masked(generator, 5, 11, 4)]
 
 
-def _with_hole(generator: torch.Generator, N: int, D: int, missing: int) -> Arguments:
+def _masked(generator: torch.Generator, N: int, D: int, masked: int) -> Arguments:
     seen = torch.ones(D, dtype=torch.bool)
-    seen[torch.randperm(D, generator=generator)[:missing]] = False
+    seen[torch.randperm(D, generator=generator)[:masked]] = False
     mean = 2.0 + normal(generator, D)
     return 3.0 + normal(generator, N, D), seen, mean, _covariance(generator, D)
 
 
-def _holes(generator: torch.Generator) -> list[Arguments]:
-    """Draw the smallest hole, the largest, and a single example."""
+def _masks(generator: torch.Generator) -> list[Arguments]:
+    """Draw the smallest mask, the largest, and a single example."""
     return [
-        _with_hole(generator, N, D, missing) for N, D, missing in ((6, 5, 1), (7, 4, 3))
-    ] + [_with_hole(generator, 1, 7, 3)]
+        _masked(generator, N, D, masked) for N, D, masked in ((6, 5, 1), (7, 4, 3))
+    ] + [_masked(generator, 1, 7, 3)]
 
 
-def _blind_to_the_hole(trial: Trial) -> None:
+def _blind_to_the_masked(trial: Trial) -> None:
     x, seen, mean, cov = trial.inputs()[0]
     once, again = (trial.call(x, seen, mean, cov) for _ in range(2))
     if difference(once, again) > 1e-9:
@@ -319,7 +355,7 @@ def _blind_to_the_hole(trial: Trial) -> None:
     trial.expect_close(
         trial.call(other, seen, mean, cov),
         trial.call(x, seen, mean, cov),
-        "what stands in the missing dimensions must not matter",
+        "what stands in the masked dimensions must not matter",
     )
 
 
@@ -370,9 +406,9 @@ INPAINT_GAUSSIAN = declare(
     _inpaint_inputs,
     criteria=(
         agrees("fills in μ_m + Σ_ms Σ_ss⁻¹(x_s − μ_s)", 1.0),
-        agrees("fills any hole, small or large", 1.0, inputs=_holes),
+        agrees("fills any mask, small or large", 1.0, inputs=_masks),
         Criterion("leaves the seen dimensions as they are", 1.0, _keeps_what_is_seen),
-        Criterion("does not look into the hole", 1.0, _blind_to_the_hole),
+        Criterion("does not look at what is masked", 1.0, _blind_to_the_masked),
         Criterion("equals a regression fitted to data", 1.0, _is_the_regression),
         rows_stand_alone(),
     ),
@@ -405,8 +441,10 @@ INPAINT_GAUSSIAN = declare(
         "sign_of_the_precision": instead(weights=lambda weights: -weights),
         "mask_inverted": instead(seen=lambda seen: ~seen),
         "mean_of_the_batch": instead(mean=lambda x: x.mean(0)),
-        "added_to_the_hole": instead(guess=lambda x, seen, guess: x[:, ~seen] + guess),
-        "hole_alone": lambda guess: guess,
+        "added_to_the_masked": instead(
+            guess=lambda x, seen, guess: x[:, ~seen] + guess
+        ),
+        "masked_alone": lambda guess: guess,
         "first_example_only": lambda x, seen, guess: torch.cat(
             [_filled(x[:1], seen, guess[:1]), x[1:]]
         ),
@@ -428,7 +466,7 @@ INPAINT_GAUSSIAN = declare(
         "precision_not_inverted_with_plus": instead(
             weights=lambda precision, seen: precision[~seen][:, seen]
         ),
-        "divided_by_the_missing": instead(
+        "divided_by_the_masked": instead(
             weights=lambda cov_ms, cov, seen: cov_ms / cov.diag()[~seen][:, None]
         ),
         "correlations_as_weights": instead(weights=lambda correlation: correlation),
@@ -438,9 +476,9 @@ INPAINT_GAUSSIAN = declare(
                 cov_of_batch[~seen][:, seen] @ linalg.pinv(cov_of_batch[seen][:, seen])
             ),
         ),
-        "hole_left_as_it_was": lambda x: x,
+        "masked_left_as_they_were": lambda x: x,
     },
-    edges=_holes,
+    edges=_masks,
 )
 
 
@@ -582,4 +620,4 @@ SMOOTHED_SCORE = declare(
     edges=_few_points,
 )
 
-EXERCISES = (WIENER_FILTER, PSNR, INPAINT_GAUSSIAN, SMOOTHED_SCORE)
+EXERCISES = (DENOISING_LOSS, WIENER_FILTER, INPAINT_GAUSSIAN, SMOOTHED_SCORE)

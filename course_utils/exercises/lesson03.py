@@ -1,4 +1,4 @@
-"""Exercises of lesson 03: whitened codes, the two nearest distances, an interval."""
+"""Exercises of lesson 03: images drawn from fitted codes, and a meter's distances."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch.nn.functional import layer_norm, normalize
+from torch.nn.functional import normalize
 
 from course_utils.grading.criteria import (
-    between,
+    agrees,
+    expect_no_draw,
     normal,
     orthogonal,
     output,
@@ -19,194 +20,192 @@ from course_utils.grading.criteria import (
 from course_utils.grading.declare import Step, declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import LearnerError, Refused, Trial, WrongKind
-from course_utils.grading.values import difference
-from course_utils.metrics.holes import nearest_two, whiten
-from course_utils.metrics.intervals import wilson_interval
+from course_utils.metrics.holes import nearest_two
 
 WORDS = words_beside(__file__)
+OWN_NOISE = "you draw noise of your own. Use the eps that comes in."
 
 
-def _whole(generator: torch.Generator, low: int, high: int) -> int:
-    return int(torch.randint(low, high + 1, (), generator=generator))
+# --- sample_images ------------------------------------------------------------------
 
 
-# --- whiten -------------------------------------------------------------------------
+def sample_images(
+    codes: Tensor, eps: Tensor, W1: Tensor, b1: Tensor, W2: Tensor, b2: Tensor
+) -> Tensor:
+    """Decode draws from the Gaussian with the codes' mean and covariance: (S, D)."""
+    mean = codes.mean(0)
+    centred = codes - mean
+    covariance = centred.T @ centred / len(codes)
+    L = torch.linalg.cholesky(covariance)
+    z = mean + eps @ L.T
+    return torch.relu(z @ W1.T + b1) @ W2.T + b2
 
 
-def _codes(generator: torch.Generator) -> list[Arguments]:
-    """Codes with a mean, correlations and scales that differ: condition about 10."""
+def _spread_codes(generator: torch.Generator, count: int, K: int) -> Tensor:
+    """Draw codes with a mean, correlations and scales that differ."""
+    rotation = orthogonal(generator, K)
+    scales = torch.logspace(-0.3, 0.5, K, dtype=torch.float64)
+    mixing = rotation * scales @ orthogonal(generator, K)
+    return 2 + normal(generator, K) + normal(generator, count, K) @ mixing
+
+
+def _decoder(generator: torch.Generator, K: int, H: int, D: int) -> Arguments:
+    W1, b1 = normal(generator, H, K) / math.sqrt(K), normal(generator, H)
+    W2, b2 = normal(generator, D, H) / math.sqrt(H), normal(generator, D)
+    return W1, b1, W2, b2
+
+
+def _draws(generator: torch.Generator) -> list[Arguments]:
     drawn: list[Arguments] = []
-    for count, units in ((41, 3), (59, 5)):
-        rotation = orthogonal(generator, units)
-        scales = torch.logspace(-0.4, 0.6, units, dtype=torch.float64)
-        mixing = rotation * scales @ orthogonal(generator, units)
-        mean = 2 + normal(generator, units)
-        drawn.append((mean + normal(generator, count, units) @ mixing,))
+    for count, draws, K, H, D in ((17, 6, 3, 8, 5), (23, 9, 4, 7, 6)):
+        codes, eps = _spread_codes(generator, count, K), normal(generator, draws, K)
+        drawn.append((codes, eps, *_decoder(generator, K, H, D)))
     return drawn
 
 
-def _gram(arguments: Arguments, white: Tensor) -> Tensor:
-    """Products of all pairs of rows, divided by their size.
-
-    A rotation of the whitened codes does not change them, and neither does dividing by
-    N - 1 where another divides by N.
-    """
-    products = white @ white.T
-    return products / products.norm()
+def _single_draw(generator: torch.Generator) -> list[Arguments]:
+    codes, eps = _spread_codes(generator, 11, 4), normal(generator, 1, 4)
+    return [(codes, eps, *_decoder(generator, 4, 6, 3))]
 
 
-def _sized_gram(arguments: Arguments, white: Tensor) -> Tensor:
-    """Products of all pairs of rows: a rotation does not change them.
-
-    Where the variances are 1 on average, dividing by N or by N − 1, the size is taken
-    out too: both are fair.
-    """
-    N, K = white.shape
-    products = white @ white.T
-    total = float(products.trace()) / K
-    return products / (total if N - 1.001 < total < N + 0.001 else N)
+def _passes_on(K: int) -> Arguments:
+    """Return the weights of a decoder whose image is the code itself."""
+    identity, zero = torch.eye(K, dtype=torch.float64), torch.zeros(K).double()
+    both = torch.cat([identity, -identity])
+    return both, torch.zeros(2 * K).double(), both.T.contiguous(), zero
 
 
-def _mean_is_zero(trial: Trial) -> None:
-    for (codes,) in trial.inputs():
-        mean = trial.call(codes).mean(0)
-        if mean.abs().max() > 1e-5:
-            raise Refused(
-                f"the mean of one unit is {mean[mean.abs().argmax()]:.3g}, expected 0: "
-                "subtract the mean of each unit first."
-            )
-
-
-def _covariance(white: Tensor, correction: int) -> Tensor:
-    return torch.atleast_2d(torch.cov(white.T, correction=correction))
-
-
-def _covariance_is_identity(trial: Trial) -> None:
-    for (codes,) in trial.inputs():
-        white = trial.call(codes)
-        eye = torch.eye(codes.shape[1], dtype=codes.dtype)
-        # Dividing by N and by N - 1 are both fair: judge by the one that fits better.
-        both = [_covariance(white, correction) for correction in (0, 1)]
-        covariance = min(both, key=lambda matrix: difference(matrix, eye))
-        if difference(covariance, eye) <= trial.exercise.tolerance:
-            continue
-        size = covariance.diag().mean()
-        if size > 0 and difference(covariance, size * eye) < 1e-6:
-            raise Refused(
-                f"the covariance is {size:.4g} times the identity: the directions are "
-                "right, the scale is not. Divide sums over the examples by N."
-            )
-        off_diagonal = (covariance - covariance.diag().diag()).abs().max()
-        variances = covariance.diag()
-        raise Refused(
-            f"the variances of the units run from {variances.min():.3g} to "
-            f"{variances.max():.3g}, expected 1; the largest covariance of two units "
-            f"is {off_diagonal:.3g} in size, expected 0." + _hint(off_diagonal)
+def _starts_at_the_mean(trial: Trial) -> None:
+    for codes, eps, *decoder in trial.inputs():
+        expect_no_draw(trial, (codes, eps, *decoder), OWN_NOISE)
+        got = trial.call(codes, 0 * eps, *decoder)
+        W1, b1, W2, b2 = decoder
+        image = torch.relu(codes.mean(0) @ W1.T + b1) @ W2.T + b2
+        trial.expect_close(
+            got, image.expand_as(got), "with eps = 0, the image of the mean code"
         )
 
 
-def _hint(off_diagonal: Tensor) -> str:
-    if off_diagonal > 1e-6:
-        return ""
-    return (
-        " The axes are right: divide each by the root of its own eigenvalue, with "
-        "nothing added or cut off."
-    )
+def _has_the_codes_moments(trial: Trial) -> None:
+    """Judge mean and covariance of the drawn codes, seen through a clear decoder."""
+    for codes, *_ in trial.inputs():
+        K = codes.shape[1]
+        eps = normal(trial.generator, 40, K)
+        white = torch.linalg.qr(eps - eps.mean(0)).Q * math.sqrt(40)  # moments 0 and I
+        z = trial.call(codes, white, *_passes_on(K))
+        trial.expect_close(z.mean(0), codes.mean(0), "the mean of the drawn codes")
+        want = torch.cov(codes.T, correction=0)
+        trial.expect_close(
+            torch.cov(z.T, correction=0), want, "the covariance of the drawn codes"
+        )
 
 
-def _is_affine(trial: Trial) -> None:
-    for arguments in trial.inputs():
-        got = _gram(arguments, trial.call(*arguments))
-        want = _gram(arguments, trial.reference(*arguments))
-        if difference(got, want) > trial.exercise.tolerance:
-            raise Refused(
-                "distances between your codes are not those of whitened codes, up to "
-                "a rotation: row n must be Λ^(−1/2) Uᵀ (zₙ − m), with Λ and U of the "
-                "covariance, in the order of the codes."
-            )
+def _twice(**mistakes: Mapping[str, Step]) -> dict[str, Mapping[str, Step]]:
+    """Take each mistake twice: dividing by N and by N − 1."""
+    unbiased = instead(covariance=lambda codes: torch.cov(codes.T))
+    other = {f"{name}_unbiased": {**unbiased, **one} for name, one in mistakes.items()}
+    return {**mistakes, **other}
 
 
-BY_N = instead(covariance=lambda codes: torch.cov(codes.T, correction=0))
+def _in_data_space(
+    codes: Tensor, eps: Tensor, W1: Tensor, b1: Tensor, W2: Tensor, b2: Tensor
+) -> Tensor:
+    """Decode all codes, and add to the mean image what the images vary by."""
+    images = torch.relu(codes @ W1.T + b1) @ W2.T + b2
+    centred = codes - codes.mean(0)
+    slopes = torch.linalg.lstsq(centred, images - images.mean(0)).solution  # (K, D)
+    root = torch.linalg.cholesky(centred.T @ centred / len(codes))
+    return images.mean(0) + eps @ root.T @ slopes
 
 
-def _by_both(**mistakes: Mapping[str, Step]) -> dict[str, Mapping[str, Step]]:
-    """Take each mistake twice: dividing by N − 1 and by N."""
-    by_n = {f"{name}_by_n": {**BY_N, **steps} for name, steps in mistakes.items()}
-    return {**mistakes, **by_n}
+def _decoded_apart(
+    moved: Tensor, mean: Tensor, W1: Tensor, b1: Tensor, W2: Tensor, b2: Tensor
+) -> Tensor:
+    """Decode the mean and the noise each by itself, and add the images."""
+    both = (torch.relu(part @ W1.T + b1) @ W2.T + b2 for part in (mean, moved))
+    return sum(both, torch.zeros(()))
 
 
-WHITEN = declare(
-    WORDS["whiten"],
-    whiten,
-    _codes,
+SAMPLE_IMAGES = declare(
+    WORDS["sample_images"],
+    sample_images,
+    _draws,
     criteria=(
-        Criterion("every unit has mean 0", 1.0, _mean_is_zero),
-        Criterion("the covariance is the identity", 2.0, _covariance_is_identity),
-        Criterion("the rows are the whitened codes, in their order", 1.0, _is_affine),
+        agrees("the images, from the same codes, noise and decoder", 2.0),
+        Criterion(
+            "no noise gives the image of the mean code", 1.0, _starts_at_the_mean
+        ),
+        Criterion(
+            "the draws have the codes' mean and covariance",
+            2.0,
+            _has_the_codes_moments,
+        ),
+        rows_stand_alone("one image a row of eps, even for one row", dims=(None, 0)),
     ),
     steps={
         "mean": lambda codes: codes.mean(0),
         "centred": lambda codes, mean: codes - mean,
-        "covariance": lambda codes: torch.cov(codes.T),
+        "covariance": lambda codes: torch.cov(codes.T, correction=0),
+        "sd": lambda covariance: covariance.diag().sqrt(),
         "axes": lambda covariance: torch.linalg.eigh(covariance),
-        "sd": lambda axes: axes.eigenvalues.sqrt(),
-        "vectors": lambda axes: axes.eigenvectors,
-        "rotated": lambda centred, vectors: centred @ vectors,
-        "answer": lambda rotated, sd: rotated / sd,
+        "root": lambda covariance: torch.linalg.cholesky(covariance),
+        "moved": lambda eps, root: eps @ root.T,
+        "z": lambda mean, moved: mean + moved,
+        "before": lambda z, W1, b1: z @ W1.T + b1,
+        "hidden": lambda before: before.relu(),
+        "answer": lambda hidden, W2, b2: hidden @ W2.T + b2,
     },
     mistakes={
-        "standardised": lambda codes, centred: centred / codes.std(0),
-        **_by_both(
-            not_centred=instead(mean=lambda: 0),
-            one_mean_for_all=instead(mean=lambda codes: codes.mean()),
-            divided_by_variance=instead(sd=lambda sd: sd**2),
-            multiplied_by_root=instead(sd=lambda sd: 1 / sd),
-            multiplied_by_variance=instead(sd=lambda sd: sd**-2),
-            fourth_root=instead(sd=lambda sd: sd.sqrt()),
-            eigenvectors_as_rows=instead(vectors=lambda vectors: vectors.T),
-            small_variances_clamped=instead(sd=lambda sd: sd.clamp(min=1)),
-            triangle_transposed={
-                "answer": lambda centred, covariance: (
-                    centred @ torch.linalg.inv(torch.linalg.cholesky(covariance))
+        **_twice(
+            one_spread_a_latent=instead(root=lambda sd: sd.diag()),
+            one_variance_a_latent=instead(root=lambda sd: sd.square().diag()),
+            covariance_for_its_root=instead(root=lambda covariance: covariance),
+            triangle_transposed=instead(root=lambda root: root.T),
+            roots_of_the_entries=instead(
+                root=lambda covariance: covariance.abs().sqrt()
+            ),
+            triangle_inverted=instead(root=lambda root: torch.linalg.inv(root)),
+            mean_forgotten=instead(z=lambda moved: moved),
+            mean_subtracted=instead(z=lambda mean, moved: moved - mean),
+            root_by_eigenvectors=instead(
+                root=lambda axes: axes.eigenvectors * axes.eigenvalues.sqrt()
+            ),
+            symmetric_root=instead(
+                root=lambda axes: (
+                    axes.eigenvectors
+                    @ axes.eigenvalues.sqrt().diag()
+                    @ axes.eigenvectors.T
                 )
-            },
-            elementwise_root={
-                "answer": lambda centred, covariance: (
-                    centred @ torch.linalg.inv(covariance.abs().sqrt())
-                )
-            },
-            diagonal_alone={
-                "answer": lambda centred, covariance: centred / covariance.diag()
-            },
-            scale_on_the_other_side={
-                "answer": lambda centred, sd, vectors: centred / sd @ vectors
-            },
+            ),
+            around_each_code=instead(
+                z=lambda codes, moved: codes[: len(moved)] + moved
+            ),
         ),
-        "one_scale_for_all": lambda centred: centred / centred.square().mean().sqrt(),
-        "only_rotated": lambda rotated: rotated,
-        "wrong_scale": instead(covariance=lambda centred: centred.T @ centred),
-        "divided_by_variance_of_the_sum": instead(
-            covariance=lambda centred: centred.T @ centred, sd=lambda sd: sd**2
+        "n_minus_one": instead(covariance=lambda codes: torch.cov(codes.T)),
+        "not_divided": instead(covariance=lambda centred: centred.T @ centred),
+        "divided_by_the_draws": instead(
+            covariance=lambda centred, eps: centred.T @ centred / len(eps)
         ),
         "moment_about_zero": instead(
-            mean=lambda: 0, covariance=lambda codes: codes.T @ codes / len(codes)
-        ),
-        "moment_about_zero_centred_before": instead(
             covariance=lambda codes: codes.T @ codes / len(codes)
         ),
         "correlation": instead(covariance=lambda codes: torch.corrcoef(codes.T)),
-        "rows_standardised": lambda codes: (
-            (codes - codes.mean(1, keepdim=True)) / codes.std(1, keepdim=True)
-        ),
-        "rows_standardised_by_layer_norm": lambda codes: layer_norm(
-            codes, codes.shape[1:]
-        ),
-        "rows_of_length_one": lambda centred: normalize(centred, dim=1),
-        "scaled_to_the_unit_interval": lambda codes: (
-            (codes - codes.amin(0)) / (codes.amax(0) - codes.amin(0))
-        ),
+        "one_mean_for_all": instead(z=lambda codes, moved: codes.mean() + moved),
+        "standard_normal": instead(z=lambda eps: eps),
+        "mean_moved_only": instead(z=lambda mean, eps: mean + eps),
+        "mean_scaled_too": instead(z=lambda mean, eps, root: (mean + eps) @ root.T),
+        "the_mean_alone": instead(z=lambda mean, eps: mean.expand_as(eps)),
+        "the_codes_themselves": instead(z=lambda codes, eps: codes[: len(eps)]),
+        "in_data_space": _in_data_space,
+        "decoded_apart": _decoded_apart,
+        "no_rectifier": instead(hidden=lambda before: before),
+        "rectifier_at_the_end": lambda answer: answer.relu(),
+        "clamped": lambda answer: answer.clamp(0, 1),
+        "squashed": lambda answer: answer.sigmoid(),
+        "no_first_bias": instead(before=lambda z, W1: z @ W1.T),
+        "no_last_bias": lambda hidden, W2: hidden @ W2.T,
     },
-    fingerprint=_sized_gram,
+    edges=_single_draw,
 )
 
 
@@ -380,162 +379,4 @@ NEAREST_TWO = declare(
 )
 
 
-# --- wilson_interval ----------------------------------------------------------------
-
-
-def _counts(generator: torch.Generator) -> list[Arguments]:
-    """None, all, and some of n; c differs from 1 and 2, n from c**2."""
-    drawn: list[Arguments] = []
-    for least, most in ((11, 19), (40, 90)):
-        n = _whole(generator, least, most)
-        c = between(generator, 1.2, 2.7)
-        # At 1 of n the textbook interval reaches below 0, whatever c is here.
-        some = 1 if least == 11 else _whole(generator, 2, n // 3)
-        drawn += [(some, n, c), (0, n, c), (n, n, c), (n - some, n, c)]
-    return drawn
-
-
-def _agrees_at(text: str, places: tuple[int, ...]) -> Criterion:
-    def test(trial: Trial) -> None:
-        for place, (k, n, c) in enumerate(trial.inputs()):
-            if place % 4 in places:
-                got, want = trial.call(k, n, c), trial.reference(k, n, c)
-                trial.expect_close(got, want, f"{k} of {n} at c = {c:.3f}")
-
-    return Criterion(text, 1.0, test)
-
-
-def _ends_solve_the_equation(trial: Trial) -> None:
-    for k, n, c in trial.inputs():
-        for p in trial.call(k, n, c):
-            p = float(p)
-            gap = abs((k / n - p) ** 2 - c**2 * p * (1 - p) / n)
-            if gap > 1e-5:
-                raise Refused(
-                    f"at the end p = {p:.4f} of the interval for {k} of {n}, the share "
-                    f"{k / n:.4f} is not c standard errors of p away."
-                )
-
-
-TEXTBOOK = instead(
-    centre=lambda share: share, half=lambda c, variance: c * math.sqrt(variance)
-)
-
-
-def _clopper_pearson(successes: int, n: int, c: float) -> tuple[float, float]:
-    from scipy.stats import beta, norm  # only here: the package stays light to import
-
-    tail = norm.sf(c)
-    low = beta.ppf(tail, successes, n - successes + 1) if successes else 0.0
-    high = beta.isf(tail, successes + 1, n - successes) if successes < n else 1.0
-    return float(low), float(high)
-
-
-WILSON = declare(
-    WORDS["wilson_interval"],
-    wilson_interval,
-    _counts,
-    criteria=(
-        _agrees_at("right for some of n", (0, 3)),
-        _agrees_at("right for none and for all of n", (1, 2)),
-        Criterion(
-            "both ends lie c standard errors of p from the share",
-            1.0,
-            _ends_solve_the_equation,
-        ),
-    ),
-    steps={
-        "share": lambda successes, n: successes / n,
-        "variance": lambda share, n: share * (1 - share) / n,
-        "shift": lambda n, c: c**2 / (2 * n),
-        "room": lambda n, c: c**2 / (4 * n**2),
-        "divisor": lambda n, c: 1 + c**2 / n,
-        "centre": lambda share, shift, divisor: (share + shift) / divisor,
-        "half": lambda c, variance, room, divisor: (
-            c * math.sqrt(variance + room) / divisor
-        ),
-        "answer": lambda centre, half: (centre - half, centre + half),
-    },
-    mistakes={
-        "textbook": TEXTBOOK,
-        "textbook_clipped": TEXTBOOK
-        | instead(
-            answer=lambda centre, half: (max(0, centre - half), min(1, centre + half))
-        ),
-        "agresti_coull": instead(
-            half=lambda n, c, centre: c * math.sqrt(centre * (1 - centre) / (n + c**2))
-        ),
-        "plus_four": TEXTBOOK
-        | instead(successes=lambda successes: successes + 2, n=lambda n: n + 4),
-        "always_95": instead(c=lambda: 1.96),
-        "halved_then_multiplied": instead(  # the right ends are (b ± root) / (2 a)
-            centre=lambda centre, divisor: centre * divisor**2,
-            half=lambda half, divisor: half * divisor**2,
-        ),
-        "wrong_sign": instead(centre=lambda centre: -centre),
-        "no_c_in_root": instead(room=lambda: 0),
-        "centre_not_moved": instead(centre=lambda share: share),
-        "not_divided": instead(divisor=lambda: 1),
-        "c_not_squared": instead(shift=lambda n, c: c / (2 * n)),
-        "no_root": TEXTBOOK | instead(half=lambda c, variance: c * variance),
-        "spread_of_one_draw": TEXTBOOK
-        | instead(half=lambda n, c, variance: c * math.sqrt(n * variance)),
-        "swapped": lambda centre, half: (centre + half, centre - half),
-        "percent": instead(
-            centre=lambda centre: 100 * centre, half=lambda half: 100 * half
-        ),
-        "centre_and_half": lambda centre, half: (centre, half),
-        "half_of_the_textbook": instead(half=TEXTBOOK["half"]),
-        "centre_of_the_textbook_divided": instead(shift=lambda: 0),
-        "half_not_divided": instead(half=lambda half, divisor: half * divisor),
-        "centre_not_divided": instead(centre=lambda centre, divisor: centre * divisor),
-        "divided_twice": instead(divisor=lambda divisor: divisor**2),
-        "c_not_squared_throughout": instead(
-            shift=lambda n, c: c / (2 * n),
-            room=lambda n, c: c / (4 * n**2),
-            divisor=lambda n, c: 1 + c / n,
-        ),
-        "c_not_squared_in_the_divisor": instead(divisor=lambda n, c: 1 + c / n),
-        "c_not_squared_in_the_root": instead(room=lambda n, c: c / (4 * n**2)),
-        "shift_not_halved": instead(shift=lambda shift: 2 * shift),
-        "shift_subtracted": instead(shift=lambda shift: -shift),
-        "n_not_squared_in_the_root": instead(room=lambda n, c: c**2 / (4 * n)),
-        "quarter_forgotten": instead(room=lambda room: 4 * room),
-        "four_forgotten": instead(  # b² − a share² under the root
-            half=lambda n, c, share, divisor: (
-                math.sqrt((2 * share + c**2 / n) ** 2 - divisor * share**2)
-                / (2 * divisor)
-            )
-        ),
-        "two_a_not_halved": instead(
-            centre=lambda centre: 2 * centre, half=lambda half: 2 * half
-        ),
-        "no_c_before_the_root": instead(half=lambda half, c: half / c),
-        "c_squared_before_the_root": instead(half=lambda half, c: half * c),
-        "root_forgotten": instead(
-            half=lambda c, variance, room, divisor: c * (variance + room) / divisor
-        ),
-        "half_of_the_half": instead(half=lambda half: half / 2),
-        "n_minus_one": instead(
-            variance=lambda share, n: share * (1 - share) / (n - 1),
-            shift=lambda n, c: c**2 / (2 * (n - 1)),
-            room=lambda n, c: c**2 / (4 * (n - 1) ** 2),
-            divisor=lambda n, c: 1 + c**2 / (n - 1),
-        ),
-        "n_minus_one_in_the_variance": instead(
-            variance=lambda share, n: share * (1 - share) / (n - 1)
-        ),
-        "always_2": instead(c=lambda: 2),
-        "clopper_pearson": _clopper_pearson,
-        "rounded_to_2": lambda centre, half: (
-            round(centre - half, 2),
-            round(centre + half, 2),
-        ),
-        "rounded_to_3": lambda centre, half: (
-            round(centre - half, 3),
-            round(centre + half, 3),
-        ),
-    },
-)
-
-EXERCISES = (WHITEN, NEAREST_TWO, WILSON)
+EXERCISES = (SAMPLE_IMAGES, NEAREST_TWO)

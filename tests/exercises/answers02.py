@@ -1,7 +1,5 @@
 """Lesson 02's answers in other words, as `test_exercises` tries them."""
 
-import math
-
 import numpy as np
 import scipy.linalg
 import scipy.special
@@ -31,25 +29,6 @@ def wiener_by_scipy(cov, sigma):
 def wiener_by_what_is_removed(cov, sigma):
     identity = torch.eye(len(cov), dtype=cov.dtype)
     return identity - sigma**2 * torch.linalg.inv(cov + sigma**2 * identity)
-
-
-def psnr_by_mse_loss(x, x_hat, peak=1.0):
-    return 10 * torch.log10(peak**2 / torch.nn.functional.mse_loss(x_hat, x))
-
-
-def psnr_by_root(x, x_hat, peak=1.0):
-    root = ((x - x_hat) ** 2).mean().sqrt()
-    return 20 * torch.log10(peak / root)
-
-
-def psnr_as_a_float(x, x_hat, peak=1.0):
-    error = float(((x_hat - x) ** 2).sum()) / x.numel()
-    return 20 * math.log10(peak) - 10 * math.log10(error)
-
-
-def psnr_by_natural_logarithm(x, x_hat, peak=1.0):
-    scaled = (x - x_hat) / peak
-    return -10 * torch.log((scaled * scaled).mean()) / math.log(10)
 
 
 def inpaint_by_inverse(x, seen, mean, cov):
@@ -98,19 +77,48 @@ def score_by_autograd(x, data, sigma):
     return torch.autograd.grad(exponent.logsumexp(1).sum(), at)[0]
 
 
+def loss_by_functions(x, eps, sigma, V, c, W, b):
+    linear, relu = torch.nn.functional.linear, torch.nn.functional.relu
+    x_hat = linear(relu(linear(torch.add(x, eps, alpha=sigma), V, c)), W, b)
+    return torch.nn.functional.mse_loss(x_hat, x, reduction="sum") / len(x)
+
+
+def loss_row_by_row(x, eps, sigma, V, c, W, b):
+    total = 0.0
+    for row, noise in zip(x, eps, strict=True):
+        code = (V @ (row + sigma * noise) + c).clamp(min=0)
+        total = total + (W @ code + b - row).square().sum()
+    return total / len(x)
+
+
+def loss_by_modules(x, eps, sigma, V, c, W, b):
+    encoder, decoder = torch.nn.Linear(*V.T.shape), torch.nn.Linear(*W.T.shape)
+    code = torch.func.functional_call(
+        encoder, {"weight": V, "bias": c}, x + sigma * eps
+    )
+    answer = (decoder, {"weight": W, "bias": b}, torch.nn.ReLU()(code))
+    return torch.cdist(torch.func.functional_call(*answer), x).diag().square().mean()
+
+
+def loss_by_einsum(x, eps, sigma, V, c, W, b):
+    before = torch.einsum("hd,nd->nh", V, x + sigma * eps) + c
+    gap = torch.einsum("dh,nh->nd", W, before * (before > 0)) + b - x
+    return torch.einsum("nd,nd->", gap, gap) / x.shape[0]
+
+
 RIGHT = {
+    "denoising_loss": (
+        loss_by_functions,
+        loss_row_by_row,
+        loss_by_einsum,
+        loss_by_modules,
+    ),
     "wiener_filter": (
         wiener_by_inverse,
         wiener_by_eigenvectors,
         wiener_by_columns,
         wiener_by_scipy,
         wiener_by_what_is_removed,
-    ),
-    "psnr": (
-        psnr_by_mse_loss,
-        psnr_by_root,
-        psnr_as_a_float,
-        psnr_by_natural_logarithm,
     ),
     "inpaint_gaussian": (inpaint_by_inverse, inpaint_by_precision, inpaint_row_by_row),
     "smoothed_score": (
@@ -132,15 +140,15 @@ def three_sizes_differ(x, data, sigma):
     return len({*x.shape, len(data)}) == 3
 
 
-def two_sizes_differ(x, x_hat, peak):
-    """Images and pixels cannot be confused."""
-    return x.shape[0] != x.shape[1]
+def sizes_of_a_batch_differ(x, eps, sigma, V, c, W, b):
+    """Examples, pixels and hidden numbers cannot be confused."""
+    return len({*x.shape, *V.shape}) == 3 and eps.shape == x.shape
 
 
 INPUTS = (
+    ("denoising_loss", sizes_of_a_batch_differ),
     ("inpaint_gaussian", four_sizes_differ),
     ("smoothed_score", three_sizes_differ),
-    ("psnr", two_sizes_differ),
 )
 
 
@@ -164,27 +172,6 @@ def wiener_twice(cov, sigma):
 
 def wiener_elementwise(cov, sigma):
     return cov / (cov + torch.diag(torch.full((len(cov),), sigma**2)))
-
-
-def psnr_without_default(x, x_hat, peak):
-    return psnr_by_mse_loss(x, x_hat, peak)
-
-
-def psnr_of_pictures_only(x, x_hat, peak=1.0):
-    error = ((x - x_hat) ** 2).mean(dim=(-2, -1))
-    return 10 * torch.log10(peak**2 / error)
-
-
-def psnr_capped(x, x_hat, peak=1.0):
-    return 10 * torch.log10(peak**2 / (((x - x_hat) ** 2).mean() + 1e-10))
-
-
-def psnr_of_the_worst(x, x_hat, peak=1.0):
-    return 20 * torch.log10(peak / (x - x_hat).abs().max())
-
-
-def psnr_of_bytes(x, x_hat, peak=1.0):
-    return psnr_by_root(x, x_hat, 255.0)
 
 
 def inpaint_with_ridge(x, seen, mean, cov):
@@ -234,34 +221,70 @@ def score_of_one_gaussian(x, data, sigma):
     return (data.mean(0) - x) @ torch.linalg.inv(cov)
 
 
+def loss_with_noise_on_both(x, eps, sigma, V, c, W, b):
+    noisy = x + sigma * eps
+    return (((noisy @ V.T + c).relu() @ W.T + b - noisy) ** 2).sum(1).mean()
+
+
+def loss_with_mse(x, eps, sigma, V, c, W, b):
+    x_hat = (((x + sigma * eps) @ V.T + c).relu()) @ W.T + b
+    return torch.nn.functional.mse_loss(x_hat, x)
+
+
+def loss_of_the_noise(x, eps, sigma, V, c, W, b):
+    guess = (((x + sigma * eps) @ V.T + c).relu()) @ W.T + b
+    return ((guess - eps) ** 2).sum(1).mean()
+
+
+def loss_scaled_twice(x, eps, sigma, V, c, W, b):
+    noise = sigma * eps
+    return loss_by_einsum(x, noise, sigma, V, c, W, b)
+
+
+def loss_without_gradients(x, eps, sigma, V, c, W, b):
+    with torch.no_grad():
+        return loss_by_einsum(x, eps, sigma, V, c, W, b)
+
+
+def loss_with_own_noise(x, eps, sigma, V, c, W, b):
+    return loss_by_einsum(x, torch.randn_like(x), sigma, V, c, W, b)
+
+
+def loss_with_one_gradient_less(x, eps, sigma, V, c, W, b):
+    return loss_by_einsum(x, eps, sigma, V, c, W, b.detach())
+
+
 NAMED = (
+    ("denoising_loss", loss_with_noise_on_both, "target_noisy"),
+    ("denoising_loss", loss_with_mse, "mean_over_everything"),
+    ("denoising_loss", loss_of_the_noise, "target_is_eps"),
+    ("denoising_loss", loss_scaled_twice, "sigma_squared"),
     ("wiener_filter", wiener_by_inverse_of_the_covariance, None),
     ("wiener_filter", wiener_of_correlations, "correlation"),
     ("wiener_filter", wiener_twice, "filtered_twice"),
     ("wiener_filter", wiener_elementwise, "elementwise_division"),
-    ("psnr", psnr_of_the_worst, "largest_error"),
-    ("psnr", psnr_of_bytes, "peak_255"),
     ("inpaint_gaussian", inpaint_the_first, "first_example_only"),
     ("inpaint_gaussian", inpaint_by_the_row, "mean_of_what_is_seen"),
     ("inpaint_gaussian", inpaint_by_precision_block, "precision_not_inverted"),
     ("smoothed_score", score_of_one_gaussian, "one_gaussian_for_all"),
 )
 ROWS = (
+    ("denoising_loss", loss_without_gradients, (True, True, False, False, True)),
+    ("denoising_loss", loss_with_one_gradient_less, (True, True, False, False, True)),
     ("wiener_filter", wiener_by_inverse_of_the_covariance, (True, True, True, False)),
-    ("psnr", psnr_without_default, (True, False, True, True)),
     ("smoothed_score", score_by_plain_exponentials, (True, True, True, True, False)),
     ("smoothed_score", score_with_epsilon, (True, True, True, True, False)),
 )
 SAYS = (
+    ("denoising_loss", loss_with_own_noise, "noise of your own"),
+    ("denoising_loss", loss_without_gradients, "cut off from the weights"),
+    ("denoising_loss", loss_with_one_gradient_less, "no gradient reaches b"),
     (
         "wiener_filter",
         wiener_by_inverse_of_the_covariance,
         "only Σ + σ²I has an inverse",
     ),
     ("wiener_filter", wiener_in_float64, "to have the same dtype"),
-    ("psnr", psnr_without_default, "missing 1 required positional argument: 'peak'"),
-    ("psnr", psnr_of_pictures_only, "out of range"),
-    ("psnr", psnr_capped, "is something added to it"),
     ("inpaint_gaussian", inpaint_with_ridge, "a ridge stands on"),
     ("inpaint_gaussian", inpaint_by_a_draw, "no random draw"),
     ("smoothed_score", score_by_plain_exponentials, "Use softmax"),

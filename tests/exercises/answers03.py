@@ -4,39 +4,45 @@ import math
 
 import numpy as np
 import torch
-from scipy import optimize, stats
-from sklearn.decomposition import PCA
 
 
-def whiten_by_eigenvectors(codes):
-    centred = codes - codes.mean(0)
-    values, vectors = torch.linalg.eigh(centred.T @ centred / len(codes))
-    return centred @ vectors / values.sqrt()
+def decoded(z, W1, b1, W2, b2):
+    return (z @ W1.T + b1).relu() @ W2.T + b2
 
 
-def whiten_by_cholesky(codes):
-    lower = torch.linalg.cholesky(torch.cov(codes.T))  # divides by N - 1
-    return torch.linalg.solve(lower, (codes - codes.mean(0)).T).T
+def images_by_torch(codes, eps, W1, b1, W2, b2):
+    root = torch.linalg.cholesky(torch.cov(codes.T, correction=0))
+    return decoded(codes.mean(0) + eps @ root.T, W1, b1, W2, b2)
 
 
-def whiten_by_symmetric_root(codes):
-    values, vectors = torch.linalg.eigh(torch.cov(codes.T, correction=0))
-    root = vectors @ torch.diag(values**-0.5) @ vectors.T
-    return torch.stack([root @ (row - codes.mean(0)) for row in codes])
+def images_one_by_one(codes, eps, W1, b1, W2, b2):
+    mean = codes.mean(0)
+    products = [torch.outer(code - mean, code - mean) for code in codes]
+    root = torch.linalg.cholesky(torch.stack(products).mean(0))
+    codes = [mean + root @ noise for noise in eps]
+    return torch.stack([W2 @ (W1 @ z + b1).clamp(min=0) + b2 for z in codes])
 
 
-def whiten_by_singular_vectors(codes):
-    U, _, _ = torch.linalg.svd(codes - codes.mean(0), full_matrices=False)
-    return U * len(codes) ** 0.5
+def images_by_numpy(codes, eps, W1, b1, W2, b2):
+    root = np.linalg.cholesky(np.cov(codes.numpy(), rowvar=False, bias=True))
+    z = codes.numpy().mean(0) + eps.numpy() @ root.T
+    return decoded(torch.from_numpy(z), W1, b1, W2, b2)
 
 
-def whiten_by_scikit_learn(codes):
-    return torch.tensor(PCA(whiten=True).fit_transform(codes.numpy()))
+def images_by_an_upper_triangle(codes, eps, W1, b1, W2, b2):
+    centred = codes - codes.mean(dim=0, keepdim=True)
+    upper = torch.linalg.cholesky(centred.mT @ centred / codes.shape[0], upper=True)
+    z = torch.addmm(codes.mean(0), eps, upper)
+    hidden = torch.nn.functional.linear(z, W1, b1).relu()
+    return torch.nn.functional.linear(hidden, W2, b2)
 
 
-def whiten_by_qr(codes):
-    Q, _ = torch.linalg.qr(codes - codes.mean(dim=0, keepdim=True))
-    return Q * math.sqrt(len(codes))
+def images_by_scale_tril(codes, eps, W1, b1, W2, b2):
+    fitted = torch.distributions.MultivariateNormal(
+        codes.mean(0), torch.cov(codes.T, correction=0)
+    )
+    z = fitted.loc + torch.einsum("ij,nj->ni", fitted.scale_tril, eps)
+    return decoded(z, W1, b1, W2, b2)
 
 
 def nearest_by_mask(x, reference, labels):
@@ -74,51 +80,13 @@ def nearest_by_products(x, reference, labels):
     return [nearest.sqrt(), (nearest / other).sqrt()]
 
 
-def wilson_by_formula(k, n, c):
-    p, below = k / n, 1 + c**2 / n
-    centre = p + c**2 / (2 * n)
-    half = c * math.sqrt(p * (1 - p) / n + c**2 / (4 * n**2))
-    return (centre - half) / below, (centre + half) / below
-
-
-def wilson_by_roots(k, n, c):
-    p = k / n
-    ends = np.roots([1 + c**2 / n, -(2 * p + c**2 / n), p**2])
-    return float(ends.real.min()), float(ends.real.max())
-
-
-def wilson_by_search(k, n, c):
-    p = k / n
-
-    def gap(q):
-        return (p - q) ** 2 - c**2 * q * (1 - q) / n
-
-    low = optimize.brentq(gap, 0, min(p, 1 - 1e-9), xtol=1e-14) if k else 0.0
-    high = optimize.brentq(gap, max(p, 1e-9), 1, xtol=1e-14) if k < n else 1.0
-    return low, high
-
-
-def wilson_in_float32(k, n, c):
-    k, n, c = torch.tensor(k), torch.tensor(n), torch.tensor(c)
-    centre = (k + c**2 / 2) / (n + c**2)
-    half = c * (k * (n - k) / n + c**2 / 4).sqrt() / (n + c**2)
-    return centre - half, centre + half
-
-
-def wilson_by_scipy(k, n, c):
-    level = stats.norm.cdf(c) - stats.norm.cdf(-c)
-    found = stats.binomtest(k, n).proportion_ci(float(level), method="wilson")
-    return [found.low, found.high]
-
-
 RIGHT = {
-    "whiten": (
-        whiten_by_eigenvectors,
-        whiten_by_cholesky,
-        whiten_by_symmetric_root,
-        whiten_by_singular_vectors,
-        whiten_by_scikit_learn,
-        whiten_by_qr,
+    "sample_images": (
+        images_by_torch,
+        images_one_by_one,
+        images_by_numpy,
+        images_by_an_upper_triangle,
+        images_by_scale_tril,
     ),
     "nearest_two": (
         nearest_by_mask,
@@ -126,34 +94,7 @@ RIGHT = {
         nearest_by_class,
         nearest_by_products,
     ),
-    "wilson_interval": (
-        wilson_by_formula,
-        wilson_by_roots,
-        wilson_by_search,
-        wilson_in_float32,
-        wilson_by_scipy,
-    ),
 }
-
-
-def standardised_dividing_by_n(codes):
-    return (codes - codes.mean(0)) / codes.std(0, correction=0)
-
-
-def inverse_covariance_dividing_by_n(codes):
-    return (codes - codes.mean(0)) @ torch.linalg.inv(torch.cov(codes.T, correction=0))
-
-
-def scatter_by_cholesky(codes):
-    centred = codes - codes.mean(0)
-    lower = torch.linalg.cholesky(centred.T @ centred)
-    return torch.linalg.solve(lower, centred.T).T
-
-
-def eigenvectors_as_rows(codes):  # their signs matter here: eigh's own
-    centred = codes - codes.mean(0)
-    values, vectors = torch.linalg.eigh(centred.T @ centred / len(codes))
-    return (vectors @ centred.T / values.sqrt()[:, None]).T
 
 
 def all_that_min_returns(x, reference, labels):
@@ -182,45 +123,40 @@ def share_of_the_sum(x, reference, labels):
     return nearest, ratio / (1 + ratio)
 
 
-def wilson_with_95_inside(k, n, c):
-    return wilson_by_formula(k, n, 1.96)
+def images_by_numpys_default(codes, eps, W1, b1, W2, b2):
+    root = np.linalg.cholesky(np.cov(codes.numpy().T))
+    z = codes.mean(0) + eps @ torch.from_numpy(root).T
+    return decoded(z, W1, b1, W2, b2)
 
 
-def wilson_without_brackets(k, n, c):
-    a, b = 1 + c**2 / n, 2 * k / n + c**2 / n
-    root = (b * b - 4 * a * k * k / n / n) ** 0.5
-    return (b - root) / 2 * a, (b + root) / 2 * a
+def images_by_deviations(codes, eps, W1, b1, W2, b2):
+    return decoded(codes.mean(0) + codes.std(0) * eps, W1, b1, W2, b2)
 
 
-def wilson_with_a_sign_too_many(k, n, c):
-    low, high = wilson_by_roots(k, n, c)
-    return -high, -low
+def images_with_the_triangle_on_the_left(codes, eps, W1, b1, W2, b2):
+    root = torch.linalg.cholesky(torch.cov(codes.T, correction=0))
+    return decoded(codes.mean(0) + eps @ root, W1, b1, W2, b2)
 
 
-def agresti_with_four(k, n, c):
-    p = (k + 2) / (n + 4)
-    half = c * (p - p * p) ** 0.5 / (n + 4) ** 0.5
-    return p - half, p + half
+def images_by_singular_vectors(codes, eps, W1, b1, W2, b2):
+    _, sizes, axes = torch.linalg.svd(codes - codes.mean(0), full_matrices=False)
+    z = codes.mean(0) + eps * sizes / len(codes) ** 0.5 @ axes
+    return decoded(z, W1, b1, W2, b2)
+
+
+def images_of_own_noise(codes, eps, W1, b1, W2, b2):
+    return images_by_torch(codes, torch.randn_like(eps), W1, b1, W2, b2)
 
 
 NAMED = [
-    ("whiten", standardised_dividing_by_n, "standardised"),
-    ("whiten", inverse_covariance_dividing_by_n, "divided_by_variance_by_n"),
-    ("whiten", scatter_by_cholesky, "wrong_scale"),
-    ("whiten", eigenvectors_as_rows, "eigenvectors_as_rows_by_n"),
+    ("sample_images", images_by_numpys_default, "n_minus_one"),
+    ("sample_images", images_by_deviations, "one_spread_a_latent_unbiased"),
+    ("sample_images", images_with_the_triangle_on_the_left, "triangle_transposed"),
     ("nearest_two", all_that_min_returns, "index"),
     ("nearest_two", other_classes_kept_by_a_product, "hidden_with_zero"),
     ("nearest_two", distance_from_the_nearest_by_loops, "from_the_nearest"),
     ("nearest_two", share_of_the_sum, "share_of_both"),
-    ("wilson_interval", wilson_with_95_inside, "always_95"),
-    ("wilson_interval", wilson_without_brackets, "halved_then_multiplied"),
-    ("wilson_interval", wilson_with_a_sign_too_many, "wrong_sign"),
-    ("wilson_interval", agresti_with_four, "plus_four"),
 ]
-
-
-def rows_in_another_order(codes):
-    return whiten_by_qr(codes).flip(0)
 
 
 def only_distance(x, reference, labels):
@@ -264,55 +200,20 @@ def nearest_to_the_mean_of_another_class(x, reference, labels):
     return nearest, nearest / other
 
 
-def small_number_added(codes):
-    centred = codes - codes.mean(0)
-    values, vectors = torch.linalg.eigh(torch.cov(codes.T))
-    return centred @ vectors / (values + 0.01).sqrt()
-
-
-def singular_vectors_as_they_are(codes):
-    return torch.linalg.svd(codes - codes.mean(0), full_matrices=False).U
-
-
-def centred_and_one_scale(codes):
-    centred = codes - codes.mean(0)
-    return centred / centred.std()
-
-
-def wilson_with_c_for_its_square(k, n, c):
-    return wilson_by_formula(k, n, c**0.5)
-
-
-def wilson_centre_undivided(k, n, c):
-    low, high = wilson_by_formula(k, n, c)
-    middle = k / n + c**2 / (2 * n)
-    return middle - (high - low) / 2, middle + (high - low) / 2
-
-
-def wilson_in_per_mille(k, n, c):
-    low, high = wilson_by_formula(k, n, c)
-    return round(low, 3), round(high, 3)
-
-
 NAMED += [
-    ("whiten", singular_vectors_as_they_are, "wrong_scale"),
-    ("whiten", centred_and_one_scale, "one_scale_for_all"),
     ("nearest_two", nearest_without_copies, "copies_skipped"),
     ("nearest_two", nearest_to_the_mean_of_another_class, "mean_of_the_other_class"),
-    ("wilson_interval", wilson_centre_undivided, "centre_not_divided"),
-    ("wilson_interval", wilson_in_per_mille, "rounded_to_3"),
-    ("wilson_interval", wilson_with_c_for_its_square, None),
 ]
 ROWS = [
-    ("whiten", rows_in_another_order, (True, True, False)),
+    ("sample_images", images_by_singular_vectors, (False, True, True, True)),
+    ("sample_images", images_by_numpys_default, (False, True, False, True)),
     ("nearest_two", only_distance, (True, False, True, False)),
     ("nearest_two", nearest_with_nan, (True, True, True, False)),
     ("nearest_two", nearest_hidden_with_fifty, (True, True, True, False)),
     ("nearest_two", nearest_without_copies, (True, True, True, False)),
 ]
 SAYS = [
-    ("whiten", small_number_added, "with nothing added"),
-    ("whiten", singular_vectors_as_they_are, "times the identity"),
+    ("sample_images", images_of_own_noise, "noise of your own"),
     ("nearest_two", nearest_with_nan, "for exact copies of references"),
     ("nearest_two", nearest_hidden_with_fifty, "a thousand times as large"),
 ]
