@@ -40,14 +40,14 @@ def _cross_entropies(x: Tensor, logits: Tensor) -> Tensor:
 # --- mended_loss --------------------------------------------------------------------
 
 
-def mended_loss(x: Tensor, eps: Tensor, V: Tensor, W: Tensor) -> Tensor:
-    """−ELBO of a batch, z = μ + σ ε: (N, D), (N, K), (D, 2K), (K, D) -> 0-d, in nats.
+def mended_loss(x: Tensor, eps: Tensor, V: Tensor, W: Tensor, b: Tensor) -> Tensor:
+    """−ELBO of a batch, in nats: (N, D), (N, K), (D, 2K), (K, D), (D,) -> 0-d.
 
-    μ and log σ² are the two halves of x V, and z W are the logits of the pixels.
+    μ and log σ² are the two halves of x V, and z W + b are the logits of the pixels.
     """
     mu, logvar = (x @ V).chunk(2, dim=1)
     z = mu + (logvar / 2).exp() * eps
-    return (gaussian_kl(mu, logvar) - bernoulli_log_prob(x, z @ W)).mean()
+    return (gaussian_kl(mu, logvar) - bernoulli_log_prob(x, z @ W + b)).mean()
 
 
 def _small_vaes(generator: torch.Generator) -> list[Arguments]:
@@ -56,19 +56,20 @@ def _small_vaes(generator: torch.Generator) -> list[Arguments]:
     for N, D, K in ((5, 7, 2), (4, 9, 3)):
         x = (uniform(generator, N, D) < 0.5).double()
         V = 0.4 * normal(generator, D, 2 * K)
-        drawn.append((x, normal(generator, N, K), V, normal(generator, K, D)))
+        W, b = normal(generator, K, D), normal(generator, D)
+        drawn.append((x, normal(generator, N, K), V, W, b))
     return drawn
 
 
 def _hard_vaes(generator: torch.Generator) -> dict[str, Arguments]:
-    (x, eps, V, W), _ = _small_vaes(generator)
+    (x, eps, V, W, b), _ = _small_vaes(generator)
     narrow = V.clone()
     narrow[:, 2:] = -40 / x.sum(1).clamp(min=1).max()
     return {
-        "a batch of one example": (x[:1], eps[:1], V, W),
-        "one latent": (x, eps[:, :1], V[:, ::2], W[:1]),
-        "logits near ±1000 (leave the logits to torch)": (x, eps, V, 1000 * W),
-        "a narrow q": (x, eps, narrow, W),
+        "a batch of one example": (x[:1], eps[:1], V, W, b),
+        "one latent": (x, eps[:, :1], V[:, ::2], W[:1], b),
+        "logits near ±1000 (leave the logits to torch)": (x, eps, V, 1000 * W, b),
+        "a narrow q": (x, eps, narrow, W, b),
     }
 
 
@@ -107,19 +108,20 @@ def _expect_steps(
 
 
 def _mended_steps(trial: Trial) -> None:
-    for x, eps, V, W in trial.inputs():
+    for x, eps, V, W, b in trial.inputs():
 
         def loss(of: Callable[..., Tensor], v: Tensor, w: Tensor) -> Tensor:
-            return of(x, eps, v, w)  # noqa: B023 (it is called at once)
+            return of(x, eps, v, w, b)  # noqa: B023 (it is called at once)
 
-        _expect_steps(trial, (x, eps, V, W), loss, (V, W))
+        _expect_steps(trial, (x, eps, V, W, b), loss, (V, W))
 
 
 def _no_latent_is_hidden(trial: Trial) -> None:
-    for x, eps, V, W in trial.inputs():
+    for x, eps, V, W, b in trial.inputs():
+        prior = x, eps, 0 * V, W, b
         trial.expect_close(
-            trial.call(x, eps, 0 * V, W),
-            trial.reference(x, eps, 0 * V, W),
+            trial.call(*prior),
+            trial.reference(*prior),
             "with V = 0 every q is the prior, the rate is 0, and the loss",
         )
 
@@ -142,7 +144,8 @@ MENDED_LOSS = declare(
         "sigma": lambda logvar: (logvar / 2).exp(),
         "z": lambda mu, sigma, eps: mu + sigma * eps,
         "decoded": lambda z: z,
-        "pixels": lambda x, decoded, W: _cross_entropies(x, decoded @ W),
+        "logits": lambda decoded, W, b: decoded @ W + b,
+        "pixels": lambda x, logits: _cross_entropies(x, logits),
         "distortion": lambda pixels: pixels.sum(1).mean(),
         "square": lambda mu: mu**2,
         "half": lambda: 0.5,
@@ -171,6 +174,7 @@ MENDED_LOSS = declare(
             decoded=lambda z: z.detach(),
         ),
         # What goes wrong while mending.
+        "bias_left_out": instead(b=lambda: 0),
         "hard_coded_784": instead(distortion=lambda pixels: 784 * pixels.mean()),
         "hard_coded_64": instead(distortion=lambda pixels: 64 * pixels.mean()),
         "summed_over_batch": instead(distortion=lambda pixels: pixels.sum()),
@@ -199,13 +203,11 @@ MENDED_LOSS = declare(
         "rate_left_out": lambda distortion: distortion,
         "rate_detached": lambda distortion, rate: distortion + rate.detach(),
         "half_read": instead(read=lambda logvar: logvar / 2),
-        "squared_error": instead(
-            pixels=lambda x, decoded, W: (x - (decoded @ W).sigmoid()) ** 2
-        ),
+        "squared_error": instead(pixels=lambda x, logits: (x - logits.sigmoid()) ** 2),
         "one_number_each": lambda pixels, latents: pixels.sum(1) + latents.sum(1),
         "probabilities": instead(
-            pixels=lambda x, decoded, W: torch.nn.functional.binary_cross_entropy(
-                (decoded @ W).sigmoid(), x, reduction="none"
+            pixels=lambda x, logits: torch.nn.functional.binary_cross_entropy(
+                logits.sigmoid(), x, reduction="none"
             )
         ),
         "cut_off": lambda answer: answer.detach(),

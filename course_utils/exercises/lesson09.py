@@ -1,4 +1,4 @@
-"""Exercises of lesson 09: a step of dual ascent, the KKT conditions, β for a rate."""
+"""Exercises of lesson 09: a step under a budget, two slacks, KKT, β for a rate."""
 
 from __future__ import annotations
 
@@ -8,144 +8,387 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from course_utils.grading.criteria import at_the_edges, between, normal, uniform
+from course_utils.grading.criteria import (
+    agrees,
+    at_the_edges,
+    between,
+    normal,
+    uniform,
+)
 from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial
+from course_utils.objectives import gaussian_kl, gaussian_log_prob
 from course_utils.oracles import rate_distortion
 
 WORDS = words_beside(__file__)
+Weights = tuple[Tensor, Tensor, Tensor]
 
 
-# --- dual_step ----------------------------------------------------------------------
+# --- budget_step --------------------------------------------------------------------
 
 
-def dual_step(beta: float, rate: float, delta: float, step: float) -> float:
-    """Projected gradient ascent: β + step · (rate − δ), but never below 0."""
-    return max(0.0, beta + step * (rate - delta))
+def budget_step(
+    x: Tensor,
+    eps: Tensor,
+    weights: Weights,
+    beta: float,
+    delta: float,
+    sigma2: float,
+    lr: float,
+    step: float,
+) -> tuple[Tensor, Tensor, Tensor, float]:
+    """One step down in V, logvar and W, one step up in β: the four after it.
+
+    q(z|x) = N(x V, diag exp(logvar)), p(x|z) = N(z W, σ² I): x (N, D), eps (N, K),
+    weights V (D, K), logvar (K,), W (K, D).
+    """
+    V, logvar, W = (one.detach().clone().requires_grad_() for one in weights)
+    mu = x @ V
+    z = mu + (logvar / 2).exp() * eps
+    distortion = -gaussian_log_prob(x, z @ W, math.log(sigma2)).mean()
+    rate = gaussian_kl(mu, logvar.expand_as(mu)).mean()
+    slopes = torch.autograd.grad(distortion + beta * rate, (V, logvar, W))
+    moved = [
+        (one - lr * slope).detach()
+        for one, slope in zip((V, logvar, W), slopes, strict=True)
+    ]
+    price = max(0.0, beta + step * (rate.item() - delta))
+    return moved[0], moved[1], moved[2], price
 
 
-# Of δ, of the rate's excess over δ, of β, and of the step: where each is drawn from.
-TOO_HIGH = ((1.5, 4.0), (1.2, 3.0), (0.6, 2.0), (0.2, 0.7))
-TOO_LOW = ((2.5, 4.0), (-0.6, -1.4), (2.0, 3.0), (0.2, 0.6))
-FAR_TOO_HIGH = ((1.0, 2.0), (2.0, 3.0), (0.1, 0.4), (0.3, 0.6))  # descent ends below 0
-HITS_ZERO = ((3.0, 5.0), (-1.5, -2.5), (0.1, 0.4), (0.4, 0.8))
+def _batch_and_weights(
+    generator: torch.Generator, N: int, D: int, K: int
+) -> tuple[Tensor, Tensor, Weights, float]:
+    """Draw a batch, its noise, weights, and the rate that these have."""
+    x = normal(generator, N, D)
+    weights = (
+        0.5 * normal(generator, D, K),
+        0.5 * normal(generator, K) - 0.6,
+        0.5 * normal(generator, K, D),
+    )
+    mu = x @ weights[0]
+    rate = float(gaussian_kl(mu, weights[1].expand_as(mu)).mean())
+    return x, normal(generator, N, K), weights, rate
 
 
-def _steps(generator: torch.Generator) -> list[Arguments]:
+def _budgets(generator: torch.Generator) -> list[Arguments]:
+    """Draw a rate above δ, one below, and one so far below that β ends at 0."""
     drawn: list[Arguments] = []
-    for ranges in (TOO_HIGH, TOO_LOW, FAR_TOO_HIGH, HITS_ZERO):
-        delta, excess, beta, step = (between(generator, *ends) for ends in ranges)
-        drawn.append((beta, delta + excess, delta, step))
+    for sizes, above, price in (
+        ((6, 5, 2), (0.5, 0.9), (1.2, 2.5)),
+        ((4, 7, 3), (-0.5, -0.9), (1.2, 2.5)),
+        ((5, 4, 2), (-1.5, -2.5), (0.1, 0.3)),
+    ):
+        x, eps, weights, rate = _batch_and_weights(generator, *sizes)
+        beta, delta = between(generator, *price), rate - between(generator, *above)
+        sigma2, lr = between(generator, 0.3, 0.7), between(generator, 0.02, 0.05)
+        step = between(generator, 0.3, 0.6)
+        drawn.append((x, eps, weights, beta, delta, sigma2, lr, step))
     return drawn
 
 
-def _edge_steps(generator: torch.Generator) -> list[Arguments]:
-    """β = 0 on both sides of δ, a high price, and steps that are large or none."""
-    beta, rate, delta, step = _steps(generator)[0]
-    return [
-        (0.0, rate, delta, step),
-        (0.0, delta - 1.0, delta, step),
-        (40.0, delta - 1.0, delta, step),
-        (beta, rate, delta, 20.0),
-        (beta, rate, delta, 0.0),
-        (2, 3, 1, 1),
-    ]
+def _hard_budgets(generator: torch.Generator) -> dict[str, Arguments]:
+    (x, eps, weights, beta, delta, *rest), *_ = _budgets(generator)
+    narrow = weights[0], weights[1] - 30, weights[2]
+    return {
+        "with β = 0 (the loss is the distortion alone)": (
+            x, eps, weights, 0.0, delta, *rest
+        ),
+        "with a batch of one": (x[:1], eps[:1], weights, beta, delta, *rest),
+        "with β = 40": (x, eps, weights, 40.0, delta, *rest),
+        "with a narrow q": (x, eps, narrow, beta, delta, *rest),
+    }  # fmt: skip
 
 
-def _worked_steps(trial: Trial) -> None:
-    for arguments in [*trial.inputs()[:-1], *_edge_steps(trial.generator)]:
-        names = zip(("β", "rate", "δ", "step"), arguments, strict=True)
+def _weights_moved(trial: Trial) -> None:
+    for arguments in trial.inputs():
+        got, want = trial.call(*arguments), trial.reference(*arguments)
+        for name, one, other in zip(("V", "logvar", "W"), got, want, strict=False):
+            trial.expect_close(one, other, f"{name} after one step")
+
+
+def _price_moved(trial: Trial) -> None:
+    for arguments in trial.inputs()[:2]:
         trial.expect_close(
-            trial.call(*arguments),
-            trial.reference(*arguments),
-            "from " + ", ".join(f"{name} = {value:.3g}" for name, value in names),
+            trial.call(*arguments)[3],
+            trial.reference(*arguments)[3],
+            f"β after one step from {arguments[3]:.3g}",
         )
 
 
-def _stops_at_zero(trial: Trial) -> None:
-    arguments = trial.inputs()[-1]
-    got = float(trial.call(*arguments))
-    if got != 0.0:
+def _three_steps(trial: Trial) -> None:
+    for x, eps, weights, beta, *rest in trial.inputs()[:2]:
+        noises = [eps, eps.flip(0), -eps]
+        found = []
+        for function in (trial.call, trial.reference):
+            now = (*weights, beta)
+            for noise in noises:
+                now = function(x, noise, tuple(now[:3]), float(now[3]), *rest)
+            found.append(now)
+        for name, one, other in zip(("V", "logvar", "W", "β"), *found, strict=True):
+            trial.expect_close(one, other, f"{name} after three steps")
+
+
+def _no_price_below_zero(trial: Trial) -> None:
+    arguments = trial.inputs()[2]
+    got = float(trial.call(*arguments)[3])
+    if got != 0:
         raise Refused(
             f"with a small β and a rate far below δ the step gives {got:.3g}, expected "
             "exactly 0: β may not become negative, and 0 is allowed."
         )
-    beta, rate, delta, step = trial.inputs()[0]
-    if float(trial.call(beta, rate, delta, step)) <= beta:
-        raise Refused("with a rate above δ, β must rise.")
+    hard = _hard_budgets(trial.generator)
+    for said, arguments in hard.items():
+        for one, other in zip(
+            trial.call(*arguments), trial.reference(*arguments), strict=True
+        ):
+            trial.expect_close(one, other, said)
 
 
-def _rests_at_the_solution(trial: Trial) -> None:
-    beta, _, delta, step = trial.inputs()[0]
-    trial.expect_close(
-        trial.call(beta, delta, delta, step), beta, "where the rate is δ, β must rest"
-    )
-    if float(trial.call(beta, delta + 1.0, delta, step)) <= beta:
-        raise Refused("with a rate one nat above δ, β must rise.")
-
-
-DUAL_STEP = declare(
-    WORDS["dual_step"],
-    dual_step,
-    _steps,
+BUDGET_STEP = declare(
+    WORDS["budget_step"],
+    budget_step,
+    _budgets,
     criteria=(
-        Criterion("moves by step times what the rate exceeds δ", 3.0, _worked_steps),
-        Criterion("never below 0", 1.0, _stops_at_zero),
-        Criterion("rests where the rate is δ", 1.0, _rests_at_the_solution),
+        Criterion("the weights after one step", 2.0, _weights_moved),
+        Criterion("β after one step", 1.0, _price_moved),
+        Criterion("weights and β after three steps", 1.0, _three_steps),
+        Criterion("β never below 0, and β = 0 works", 1.0, _no_price_below_zero),
     ),
-    edges=lambda generator: _edge_steps(generator)[:4],
+    edges=lambda generator: list(_hard_budgets(generator).values()),
     steps={
-        "excess": lambda rate, delta: rate - delta,
-        "moved": lambda beta, step, excess: beta + step * excess,
-        "answer": lambda moved: max(0.0, moved),
+        "watched": lambda weights: tuple(
+            one.clone().requires_grad_() for one in weights
+        ),
+        "V": lambda watched: watched[0],
+        "logvar": lambda watched: watched[1],
+        "W": lambda watched: watched[2],
+        "mu": lambda x, V: x @ V,
+        "sigma": lambda logvar: (logvar / 2).exp(),
+        "z": lambda mu, sigma, eps: mu + sigma * eps,
+        "half": lambda: 0.5,
+        "error": lambda x, z, W: ((x - z @ W) ** 2).sum(1),
+        "distortion": lambda error, half, sigma2: half * error.mean() / sigma2,
+        "read": lambda logvar: logvar,
+        "kl": lambda mu, read: 0.5 * (mu**2 + torch.expm1(read) - read).sum(1),
+        "rate": lambda kl: kl.mean(),
+        "loss": lambda distortion, beta, rate: distortion + beta * rate,
+        "slopes": lambda loss, watched: torch.autograd.grad(
+            loss, watched, retain_graph=True, materialize_grads=True
+        ),
+        "moved": lambda watched, slopes, lr: tuple(
+            (one - lr * slope).detach()
+            for one, slope in zip(watched, slopes, strict=True)
+        ),
+        "measured": lambda rate: float(rate),
+        "excess": lambda measured, delta: measured - delta,
+        "price": lambda beta, step, excess: max(0.0, beta + step * excess),
+        "answer": lambda moved, price: (*moved, price),
     },
     mistakes={
-        "not_projected": lambda moved: moved,
-        "descends": instead(excess=lambda excess: -excess),
-        "descends_unprojected": lambda beta, step, excess: beta - step * excess,
-        "excess_clamped": instead(excess=lambda excess: max(0.0, excess)),
+        # In the price.
+        "not_projected": instead(price=lambda beta, step, excess: beta + step * excess),
+        "price_descends": instead(excess=lambda excess: -excess),
+        "no_delta": instead(excess=lambda measured: measured),
         "absolute_excess": instead(excess=lambda excess: abs(excess)),
-        "forgets_beta": instead(beta=lambda: 0.0),
-        "no_delta": instead(delta=lambda: 0.0),
-        "log_scale": lambda beta, step, excess: beta * math.exp(step * excess),
-        "multiplied": instead(excess=lambda beta, excess: beta * excess),
-        "slackness": lambda beta, step, excess: beta + step * beta * excess,
-        "at_least_one": lambda moved: max(1.0, moved),
+        "excess_clamped": instead(excess=lambda excess: max(0.0, excess)),
         "relative": instead(excess=lambda excess, delta: excess / delta),
-        "relative_unprojected": lambda beta, step, excess, delta: (
-            beta + step * excess / delta
-        ),
-        "mirrored": lambda moved: abs(moved),
         "sign_only": instead(excess=lambda excess: math.copysign(1.0, excess)),
-        "zero_below": lambda moved, excess: moved if excess > 0 else 0.0,
-        "min_for_max": lambda moved: min(0.0, moved),
-        "no_step": instead(step=lambda: 1.0),
-        "half_step": instead(step=lambda step: step / 2),
-        "divided_by_step": lambda beta, step, excess: max(0.0, beta + excess / step),
-        "brackets_missing": lambda beta, step, rate, delta: max(
-            0.0, beta + step * rate - delta
+        "log_scale": instead(
+            price=lambda beta, step, excess: beta * math.exp(step * excess)
         ),
-        "step_on_all": lambda beta, step, excess: max(0.0, step * (beta + excess)),
-        "squared_excess": instead(excess=lambda excess: excess**2),
-        "halved_square": instead(excess=lambda excess: excess**2 / 2),
-        "relative_to_rate": instead(excess=lambda excess, rate: excess / rate),
-        "ratio_for_difference": instead(excess=lambda rate, delta: rate / delta),
-        "log_ratio": instead(excess=lambda rate, delta: math.log(rate / delta)),
-        "at_most_one": lambda moved: min(1.0, max(0.0, moved)),
-        "clipped_step": instead(
-            moved=lambda beta, step, excess: beta + max(-1.0, min(1.0, step * excess))
+        "slackness": instead(
+            price=lambda beta, step, excess: max(0.0, beta + step * beta * excess)
         ),
-        "small_floor": lambda moved: max(1e-3, moved),
-        "rounded": lambda moved: round(max(0.0, moved), 2),
-        "excess_alone": instead(moved=lambda excess: excess),
-        "step_alone": instead(moved=lambda beta, step: beta + step),
-        "at_least_delta": lambda moved, delta: max(delta, moved),
-        "decayed": instead(
-            moved=lambda beta, step, excess: (1 - step) * beta + step * excess
+        "forgets_beta": instead(price=lambda step, excess: max(0.0, step * excess)),
+        "price_stays": instead(price=lambda beta: beta),
+        "at_least_one": instead(
+            price=lambda beta, step, excess: max(1.0, beta + step * excess)
         ),
-        "stays": lambda beta: beta,
-        "change_alone": lambda step, excess: step * excess,
+        "lr_for_step": instead(
+            price=lambda beta, lr, excess: max(0.0, beta + lr * excess)
+        ),
+        "distortion_for_rate": instead(measured=lambda distortion: float(distortion)),
+        "rate_summed": instead(measured=lambda kl: float(kl.sum())),
+        "rate_by_latents": instead(measured=lambda rate, V: float(rate) / V.shape[1]),
+        "rate_after_the_step": instead(
+            measured=lambda x, moved: float(
+                gaussian_kl(x @ moved[0], moved[1].expand(len(x), -1)).mean()
+            )
+        ),
+        # In the weights.
+        "new_price_charged": instead(
+            loss=lambda distortion, price, rate: distortion + price * rate
+        ),
+        "no_price_charged": instead(loss=lambda distortion, rate: distortion + rate),
+        "distortion_alone": instead(loss=lambda distortion: distortion),
+        "beta_on_distortion": instead(
+            loss=lambda distortion, beta, rate: beta * distortion + rate
+        ),
+        "rate_subtracted": instead(
+            loss=lambda distortion, beta, rate: distortion - beta * rate
+        ),
+        "rate_detached": instead(
+            loss=lambda distortion, beta, rate: distortion + beta * rate.detach()
+        ),
+        "absolute_miss": instead(
+            loss=lambda distortion, beta, rate, delta: (
+                distortion + beta * (rate - delta).abs()
+            )
+        ),
+        "hinge": instead(
+            loss=lambda distortion, beta, rate, delta: (
+                distortion + beta * (rate - delta).clamp(min=0)
+            )
+        ),
+        "climbs": instead(slopes=lambda slopes: tuple(-one for one in slopes)),
+        "step_for_lr": instead(lr=lambda step: step),
+        "logvar_stays": instead(
+            moved=lambda moved, weights: (moved[0], weights[1], moved[2])
+        ),
+        "encoder_stays": instead(moved=lambda moved, weights: (*weights[:2], moved[2])),
+        "decoder_stays": instead(moved=lambda moved, weights: (*moved[:2], weights[2])),
+        "nothing_moves": instead(moved=lambda weights: weights),
+        "z_detached": instead(z=lambda z: z.detach()),
+        "no_noise": instead(z=lambda mu: mu),
+        "sigma_is_variance": instead(sigma=lambda logvar: logvar.exp()),
+        "log_sigma": instead(
+            sigma=lambda logvar: logvar.exp(), read=lambda logvar: 2 * logvar
+        ),
+        "no_half": instead(half=lambda: 1.0),
+        "sigma2_left_out": instead(sigma2=lambda: 1.0),
+        "sigma2_squared": instead(sigma2=lambda sigma2: sigma2**2),
+        "by_sigma": instead(sigma2=lambda sigma2: math.sqrt(sigma2)),
+        "pixels_averaged": instead(error=lambda error, x: error / x.shape[1]),
+        "batch_summed": instead(
+            loss=lambda loss, x: len(x) * loss,
+        ),
+    },
+)
+
+
+# --- price_slacks -------------------------------------------------------------------
+
+
+def price_slacks(
+    D_low: float, R_low: float, D_high: float, R_high: float, low: float, high: float
+) -> tuple[float, float]:
+    """By how much each point is worse than the other at the other's price, in nats."""
+    first = (D_high + low * R_high) - (D_low + low * R_low)
+    second = (D_low + high * R_low) - (D_high + high * R_high)
+    return first, second
+
+
+def _prices(generator: torch.Generator) -> list[Arguments]:
+    """Draw any two points and prices; their slacks may have either sign."""
+    drawn: list[Arguments] = []
+    for sign in (1, -1, 1):
+        low = between(generator, 0.3, 1.5)
+        points = [between(generator, 1.0, 6.0) for _ in range(4)]
+        points[3] = points[1] - sign * between(generator, 0.7, 3.0)
+        drawn.append((*points, low, low + between(generator, 0.5, 2.0)))
+    return drawn
+
+
+def _minimisers(generator: torch.Generator) -> Arguments:
+    """Find the best of a cloud of points at a low price, and at a high one."""
+    cloud = 6 * uniform(generator, 60, 2)  # distortions, rates
+    low = between(generator, 0.2, 0.6)
+    high = low + between(generator, 1.5, 3.0)
+    best = [cloud[(cloud[:, 0] + b * cloud[:, 1]).argmin()] for b in (low, high)]
+    return (*best[0].tolist(), *best[1].tolist(), low, high)
+
+
+def _never_negative_at_the_best(trial: Trial) -> None:
+    for _ in range(20):
+        arguments = _minimisers(trial.generator)
+        got = [float(one) for one in trial.call(*arguments)]
+        if min(got) < -1e-9:
+            raise Refused(
+                f"each point is the best of 60 at its own price, and a slack is "
+                f"{min(got):.3g}: it must be at least 0."
+            )
+        trial.expect_close(
+            tuple(got), trial.reference(*arguments), "at the best points"
+        )
+
+
+def _add_up(trial: Trial) -> None:
+    for arguments in trial.inputs():
+        _, R_low, _, R_high, low, high = arguments
+        trial.expect_close(
+            sum(float(one) for one in trial.call(*arguments)),
+            (high - low) * (R_low - R_high),
+            "the two together are (high − low) (R_low − R_high), and yours",
+        )
+
+
+def _one_point(trial: Trial) -> None:
+    D, R, _, _, low, high = trial.inputs()[0]
+    trial.expect_close(
+        trial.call(D, R, D, R, low, high), (0.0, 0.0), "where both points are one"
+    )
+    got = trial.call(D, R, D + low, R - 1.0, low, high)
+    trial.expect_close(
+        got, (0.0, high - low), "where both points cost the same at the low price"
+    )
+
+
+PRICE_SLACKS = declare(
+    WORDS["price_slacks"],
+    price_slacks,
+    _prices,
+    criteria=(
+        agrees("the two differences", 2.0),
+        Criterion("at least 0 at the best points", 1.0, _never_negative_at_the_best),
+        Criterion("together (high − low) (R_low − R_high)", 1.0, _add_up),
+        Criterion("0 where the points agree", 1.0, _one_point),
+    ),
+    steps={
+        "first": lambda D_low, R_low, D_high, R_high, low: (
+            D_high + low * R_high - D_low - low * R_low
+        ),
+        "second": lambda D_low, R_low, D_high, R_high, high: (
+            D_low + high * R_low - D_high - high * R_high
+        ),
+        "answer": lambda first, second: (first, second),
+    },
+    mistakes={
+        "signs_flipped": lambda first, second: (-first, -second),
+        "second_flipped": lambda first, second: (first, -second),
+        "first_flipped": lambda first, second: (-first, second),
+        "prices_swapped": lambda D_low, R_low, D_high, R_high, low, high: price_slacks(
+            D_low, R_low, D_high, R_high, high, low
+        ),
+        "low_twice": instead(high=lambda low: low),
+        "high_twice": instead(low=lambda high: high),
+        "order_swapped": lambda first, second: (second, first),
+        "own_prices": lambda D_low, R_low, D_high, R_high, low, high: (
+            (D_high + high * R_high) - (D_low + low * R_low),
+            (D_low + low * R_low) - (D_high + high * R_high),
+        ),
+        "no_rate": lambda D_low, D_high: (D_high - D_low, D_low - D_high),
+        "no_price": lambda D_low, R_low, D_high, R_high: (
+            D_high + R_high - D_low - R_low,
+            D_low + R_low - D_high - R_high,
+        ),
+        "clamped": lambda first, second: (max(0.0, first), max(0.0, second)),
+        "sizes": lambda first, second: (abs(first), abs(second)),
+        "slopes": lambda first, second, R_low, R_high: (
+            first / (R_low - R_high),
+            second / (R_low - R_high),
+        ),
+        "totals": lambda D_low, R_low, D_high, R_high, low, high: (
+            D_low + low * R_low,
+            D_high + high * R_high,
+        ),
+        "price_on_distortion": lambda D_low, R_low, D_high, R_high, low, high: (
+            low * D_high + R_high - low * D_low - R_low,
+            high * D_low + R_low - high * D_high - R_high,
+        ),
+        "by_the_price": lambda first, second, low, high: (first / low, second / high),
+        "verdicts": lambda first, second: (float(first >= 0), float(second >= 0)),
     },
 )
 
@@ -561,4 +804,4 @@ BETA_FOR_RATE = declare(
     },
 )
 
-EXERCISES = (DUAL_STEP, KKT, BETA_FOR_RATE)
+EXERCISES = (BUDGET_STEP, KKT, PRICE_SLACKS, BETA_FOR_RATE)

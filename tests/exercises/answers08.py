@@ -15,17 +15,17 @@ from course_utils.objectives import (
 from course_utils.oracles.linear_gaussian import active_rates
 
 
-def mended_by_the_library(x, eps, V, W):
+def mended_by_the_library(x, eps, V, W, b):
     mu, logvar = (x @ V).chunk(2, dim=1)
     z = mu + torch.exp(0.5 * logvar) * eps
-    return (gaussian_kl(mu, logvar) - bernoulli_log_prob(x, z @ W)).mean()
+    return (gaussian_kl(mu, logvar) - bernoulli_log_prob(x, z @ W + b)).mean()
 
 
-def mended_by_hand(x, eps, V, W):
+def mended_by_hand(x, eps, V, W, b):
     K = eps.shape[1]
     code = x @ V
     mu, logvar = code[:, :K], code[:, K:]
-    logits = (mu + logvar.exp().sqrt() * eps) @ W
+    logits = (mu + logvar.exp().sqrt() * eps) @ W + b
     reconstruction = functional.binary_cross_entropy_with_logits(
         logits, x, reduction="sum"
     )
@@ -33,18 +33,18 @@ def mended_by_hand(x, eps, V, W):
     return (reconstruction + kl) / len(x)
 
 
-def mended_by_a_factor(x, eps, V, W):
+def mended_by_a_factor(x, eps, V, W, b):
     mu, logvar = torch.split(x @ V, eps.shape[1], dim=1)
-    logits = torch.einsum("nk,kd->nd", mu + (logvar / 2).exp() * eps, W)
+    logits = torch.einsum("nk,kd->nd", mu + (logvar / 2).exp() * eps, W) + b
     mean = functional.binary_cross_entropy_with_logits(logits, x)
     kl = 0.5 * (mu**2 + logvar.exp() - logvar - 1).sum(1).mean()
     return x.shape[1] * mean + kl
 
 
-def mended_by_distributions(x, eps, V, W):
+def mended_by_distributions(x, eps, V, W, b):
     mu, logvar = (x @ V).chunk(2, dim=1)
     q = Normal(mu, (logvar / 2).exp())
-    p = Bernoulli(logits=(q.loc + q.scale * eps) @ W)
+    p = Bernoulli(logits=(q.loc + q.scale * eps) @ W + b)
     rate = kl_divergence(q, Normal(0.0, 1.0)).sum(1)
     return torch.mean(rate - p.log_prob(x).sum(1))
 
@@ -168,16 +168,16 @@ RIGHT = {
 }
 
 
-def mended_but_detached(x, eps, V, W):
+def mended_but_detached(x, eps, V, W, b):
     mu, logvar = (x @ V).chunk(2, dim=1)
     with torch.no_grad():
         z = mu + (logvar / 2).exp() * eps
-    return (gaussian_kl(mu, logvar) - bernoulli_log_prob(x, z @ W)).mean()
+    return (gaussian_kl(mu, logvar) - bernoulli_log_prob(x, z @ W + b)).mean()
 
 
-def mended_with_clamped_logits(x, eps, V, W):
+def mended_with_clamped_logits(x, eps, V, W, b):
     mu, logvar = (x @ V).chunk(2, dim=1)
-    logits = ((mu + (logvar / 2).exp() * eps) @ W).clamp(-50, 50)
+    logits = ((mu + (logvar / 2).exp() * eps) @ W + b).clamp(-50, 50)
     return (gaussian_kl(mu, logvar) - bernoulli_log_prob(x, logits)).mean()
 
 

@@ -5,23 +5,68 @@ import math
 import numpy as np
 import torch
 from scipy.optimize import brentq
+from torch.distributions import Normal, kl_divergence
 
+from course_utils.objectives import gaussian_kl, gaussian_log_prob
 from course_utils.oracles import rate_distortion
 
 
-def step_by_if(beta, rate, delta, step):
-    new = beta + step * (rate - delta)
-    if new < 0:
-        return 0.0
-    return new
+def step_by_the_library(x, eps, weights, beta, delta, sigma2, lr, step):
+    V, logvar, W = (one.clone().requires_grad_() for one in weights)
+    mu = x @ V
+    z = mu + (logvar / 2).exp() * eps
+    distortion = -gaussian_log_prob(x, z @ W, math.log(sigma2)).mean()
+    rate = gaussian_kl(mu, logvar.expand_as(mu)).mean()
+    slopes = torch.autograd.grad(distortion + beta * rate, (V, logvar, W))
+    with torch.no_grad():
+        V, logvar, W = (w - lr * s for w, s in zip((V, logvar, W), slopes, strict=True))
+    return V, logvar, W, max(0.0, beta + step * (rate.item() - delta))
 
 
-def step_by_torch(beta, rate, delta, step):
-    return torch.relu(torch.tensor(beta + step * (rate - delta), dtype=torch.float64))
+def step_by_backward(x, eps, weights, beta, delta, sigma2, lr, step):
+    V, logvar, W = (torch.nn.Parameter(one.clone()) for one in weights)
+    optimiser = torch.optim.SGD([V, logvar, W], lr=lr)
+    mu = x @ V
+    x_hat = (mu + torch.exp(0.5 * logvar) * eps) @ W
+    distortion = ((x - x_hat) ** 2).sum(1).mean() / (2 * sigma2)
+    rate = -0.5 * (1 + logvar - mu**2 - logvar.exp()).sum(1).mean()
+    (distortion + beta * (rate - delta)).backward()
+    optimiser.step()
+    beta = beta + step * (float(rate) - delta)
+    return V.detach(), logvar.detach(), W.detach(), 0.0 if beta < 0 else beta
 
 
-def step_by_descent_on_minus(beta, rate, delta, step):
-    return max(beta - step * (delta - rate), 0)
+def step_by_tensors(x, eps, weights, beta, delta, sigma2, lr, step):
+    V, logvar, W = [one.detach().clone().requires_grad_(True) for one in weights]
+    q = Normal(x @ V, (logvar / 2).exp().expand(len(x), -1))
+    p = Normal((q.loc + q.scale * eps) @ W, math.sqrt(sigma2))
+    rate = kl_divergence(q, Normal(0.0, 1.0)).sum(1).mean()
+    loss = beta * rate - p.log_prob(x).sum(1).mean()
+    loss.backward()
+    new = [one.detach() - lr * one.grad for one in (V, logvar, W)]
+    price = torch.relu(beta + step * (rate.detach() - delta))
+    return [*new, price]
+
+
+def slacks_by_costs(D_low, R_low, D_high, R_high, low, high):
+    def cost(D, R, price):
+        return D + price * R
+
+    return (
+        cost(D_high, R_high, low) - cost(D_low, R_low, low),
+        cost(D_low, R_low, high) - cost(D_high, R_high, high),
+    )
+
+
+def slacks_by_differences(D_low, R_low, D_high, R_high, low, high):
+    lost, saved = D_high - D_low, R_low - R_high
+    return lost - low * saved, high * saved - lost
+
+
+def slacks_by_arrays(D_low, R_low, D_high, R_high, low, high):
+    points = np.array([[D_low, R_low], [D_high, R_high]])
+    costs = points @ np.array([[1.0, 1.0], [low, high]])  # (point, price)
+    return costs[1, 0] - costs[0, 0], costs[0, 1] - costs[1, 1]
 
 
 def kkt_by_clamps(slope_distortion, slope_rate, rate, beta, delta):
@@ -82,7 +127,8 @@ def beta_by_geometric_mean(variances, sigma2, delta):
 
 
 RIGHT = {
-    "dual_step": (step_by_if, step_by_torch, step_by_descent_on_minus),
+    "budget_step": (step_by_the_library, step_by_backward, step_by_tensors),
+    "price_slacks": (slacks_by_costs, slacks_by_differences, slacks_by_arrays),
     "kkt": (kkt_by_clamps, kkt_by_ifs, kkt_by_relu),
     "beta_for_rate": (
         beta_by_the_library,
@@ -98,13 +144,17 @@ def uses_as_many_latents_as_planned(variances, sigma2, delta):
     return int((variances > level).sum()) == {5: 2, 4: 3, 6: 1}[len(variances)]
 
 
-def step_clipped(beta, rate, delta, step):
-    change = min(1.0, max(-1.0, step * (rate - delta)))
-    return max(0.0, beta + change)
+def step_that_charges_the_new_price(x, eps, weights, beta, delta, sigma2, lr, step):
+    mu = x @ weights[0]
+    rate = gaussian_kl(mu, weights[1].expand_as(mu)).mean().item()
+    beta = max(0.0, beta + step * (rate - delta))
+    moved = step_by_the_library(x, eps, weights, beta, delta, sigma2, lr, 0.0)
+    return *moved[:3], beta
 
 
-def step_rounded(beta, rate, delta, step):
-    return float(f"{max(0.0, beta + step * (rate - delta)):.4f}")
+def step_with_rounded_price(x, eps, weights, beta, delta, sigma2, lr, step):
+    *moved, price = step_by_the_library(x, eps, weights, beta, delta, sigma2, lr, step)
+    return *moved, round(price, 3)
 
 
 def residuals_that_forgive(slope_distortion, slope_rate, rate, beta, delta):
@@ -153,19 +203,20 @@ def beta_by_arithmetic_means(variances, sigma2, delta):
 
 
 NAMED = (
-    ("dual_step", step_clipped, "clipped_step"),
+    ("budget_step", step_that_charges_the_new_price, "new_price_charged"),
     ("kkt", residuals_of_products, "slackness_of_excess"),
     ("kkt", residuals_with_minus_beta, "dual_minus_beta"),
 )
 
 ROWS = (
+    ("budget_step", step_with_rounded_price, (True, False, False, False)),
     ("kkt", residuals_that_forgive, (True, True, True, False)),
     ("beta_for_rate", beta_by_a_float32_product, (True, True, True, False)),
     ("beta_for_rate", beta_on_a_short_interval, (True, True, True, False)),
 )
 
 SAYS = (
-    ("dual_step", step_rounded, "from β ="),
+    ("budget_step", step_with_rounded_price, "β after one step from"),
     ("beta_for_rate", beta_by_arithmetic_means, "You averaged the variances"),
     ("kkt", residuals_that_forgive, "misses as small as 0.003"),
     ("kkt", residuals_of_products, "slackness, the size of β"),
