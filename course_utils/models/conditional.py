@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from course_utils.models.autoencoders import mlp
 from course_utils.models.likelihoods import (
@@ -24,7 +25,7 @@ from course_utils.models.likelihoods import (
     log_likelihood,
     reparameterise,
 )
-from course_utils.objectives import gaussian_kl
+from course_utils.objectives import bernoulli_log_prob, gaussian_kl
 
 UNKNOWN = -1
 
@@ -256,6 +257,111 @@ def conditional_elbo_loss(
         "distortion": distortion.mean(),
         "rate": rate.mean(),
     }
+
+
+def network(h: torch.Tensor, weights: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Pass rows through linear layers with a ReLU between: a network as its weights.
+
+    Parameters
+    ----------
+    h
+        (N, inputs).
+    weights
+        A matrix (outputs, inputs) and a bias (outputs,) a layer, one layer after the
+        other, as ``[*mlp(sizes).parameters()]`` gives them.
+
+    Raises
+    ------
+    ValueError
+        If there are no weights, or a matrix has no bias.
+
+    Examples
+    --------
+    >>> layers = mlp([3, 5, 2])
+    >>> h = torch.randn(4, 3)
+    >>> torch.allclose(network(h, [*layers.parameters()]), layers(h))
+    True
+    """
+    if not weights or len(weights) % 2:
+        raise ValueError(f"there are {len(weights)} weights; expected W, b a layer")
+    h = F.linear(h, weights[0], weights[1])
+    for W, b in zip(weights[2::2], weights[3::2], strict=True):
+        h = F.linear(h.relu(), W, b)
+    return h
+
+
+def conditional_terms(
+    x: torch.Tensor,
+    y: torch.Tensor,
+    eps: torch.Tensor,
+    encoder: Sequence[torch.Tensor],
+    decoder: Sequence[torch.Tensor],
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Distortion and rate of a conditional VAE that is given as its weights.
+
+    Parameters
+    ----------
+    x, y
+        Binary data (N, D) and classes (N,).
+    eps
+        Standard normal noise (N, K).
+    encoder, decoder
+        Weights of two `network`: D + C inputs and 2K outputs, K + C inputs and D
+        outputs. The one-hot label comes after the data, and after the code; mu before
+        logvar.
+
+    Returns
+    -------
+    tuple of Tensor
+        −log p(x|y, z) at the drawn z, and KL(q(z|x, y) ‖ p(z)): (N,) each, in nats.
+
+    Examples
+    --------
+    >>> model = ConditionalVAE(D=4, K=2, classes=3, hidden=(8,))
+    >>> weights = [*model.encoder.parameters()], [*model.decoder.parameters()]
+    >>> x, y = torch.ones(5, 4), torch.tensor([0, 1, 2, 0, 1])
+    >>> conditional_terms(x, y, torch.zeros(5, 2), *weights)[1].shape
+    torch.Size([5])
+    """
+    hot = F.one_hot(y, encoder[0].shape[1] - x.shape[1]).to(x)
+    mu, logvar = network(torch.cat([x, hot], 1), encoder).chunk(2, dim=1)
+    z = mu + (logvar / 2).exp() * eps
+    logits = network(torch.cat([z, hot], 1), decoder)
+    return -bernoulli_log_prob(x, logits), gaussian_kl(mu, logvar)
+
+
+def elbos_by_class(
+    x: torch.Tensor,
+    eps: torch.Tensor,
+    encoder: Sequence[torch.Tensor],
+    decoder: Sequence[torch.Tensor],
+) -> torch.Tensor:
+    """Single-draw ELBO of log p(x, y) for each class y, with an even p(y), in nats.
+
+    Parameters
+    ----------
+    x, encoder, decoder
+        As for `conditional_terms`.
+    eps
+        Noise of its own for each class, (N, C, K).
+
+    Returns
+    -------
+    Tensor
+        (N, C).
+
+    Examples
+    --------
+    >>> model = M2(D=4, K=2, classes=3, hidden=(8,))
+    >>> weights = [*model.encoder.parameters()], [*model.decoder.parameters()]
+    >>> elbos_by_class(torch.ones(5, 4), torch.zeros(5, 3, 2), *weights).shape
+    torch.Size([5, 3])
+    """
+    N, C, _ = eps.shape
+    every = torch.arange(C).repeat(N)  # x_1 with each y, then x_2, …
+    repeated = x.repeat_interleave(C, 0)
+    terms = conditional_terms(repeated, every, eps.flatten(0, 1), encoder, decoder)
+    return -sum(terms).reshape(N, C) - math.log(C)
 
 
 class M2(ConditionalVAE):

@@ -13,7 +13,10 @@ from course_utils.models.conditional import (
     ConditionalVAE,
     balanced_labels,
     conditional_elbo_loss,
+    conditional_terms,
+    elbos_by_class,
     m2_loss,
+    network,
     unlabelled_bound,
     with_labels,
 )
@@ -142,6 +145,28 @@ def test_encoder_and_decoder_are_told_the_label():
     assert not torch.equal(model.encode(x, zero)[0], model.encode(x, one)[0])
     z = torch.zeros(1, 2)
     assert not torch.equal(model.decode(z, zero).logits, model.decode(z, one).logits)
+
+
+def test_weights_alone_give_the_terms_and_the_elbos_of_the_modules():
+    torch.manual_seed(0)
+    model = M2(6, 2, 3, hidden=(5, 4))
+    weights = [*model.encoder.parameters()], [*model.decoder.parameters()]
+    x, eps = torch.rand(8, 6).round(), torch.randn(8, 3, 2)
+    elbos = elbos_by_class(x, eps, *weights)
+    for c in range(3):
+        labels = torch.full((8,), c)
+        hot = torch.eye(3)[labels]
+        mu, logvar = model.encode(x, hot)
+        z = mu + (logvar / 2).exp() * eps[:, c]
+        distortion = -bernoulli_log_prob(x, model.decode(z, hot).logits)
+        rate = gaussian_kl(mu, logvar)
+        terms = conditional_terms(x, labels, eps[:, c], *weights)
+        assert torch.allclose(terms[0], distortion, atol=1e-5)
+        assert torch.allclose(terms[1], rate, atol=1e-5)
+        want = -distortion - rate - math.log(3)
+        assert torch.allclose(elbos[:, c], want, atol=1e-5)
+    with pytest.raises(ValueError, match="expected W, b"):
+        network(x, weights[0][:3])
 
 
 def test_a_row_without_a_label_is_refused():
