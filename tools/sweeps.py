@@ -11,7 +11,13 @@ from collections.abc import Iterator
 
 import joblib
 
-from course_utils.experiments import cures, digit_codes, few_labels, scribe
+from course_utils.experiments import (
+    cures,
+    digit_codes,
+    few_labels,
+    scribe,
+    stroke_codes,
+)
 from course_utils.experiments.sweeps import SWEEPS, Entry, run
 
 
@@ -22,12 +28,13 @@ def main(workers: int, scheduler: str) -> None:
             results = run(sweep, workers=jobs, after_each=say)
             seconds = sum(entry.seconds for entry in results.entries)
             print(f"{name}: complete; {seconds:.0f} s of the processor in all")
-        few_labels.run_all(workers=jobs)
-        for longer in (digit_codes, cures):
+        for world in (few_labels.DIGITS, few_labels.STROKES):
+            few_labels.run_all(world, workers=jobs)
+            count = len(world.counts) * len(few_labels.SEEDS)
+            print(f"{world.place.stem}: {count} runs, complete")
+        for longer in (digit_codes, cures, stroke_codes):
             longer.run_all(workers=jobs, after_each=print)
     scribe.run_all(after_each=print)
-    count = len(few_labels.COUNTS) * len(few_labels.SEEDS)
-    print(f"few labels: {count} runs, complete")
 
 
 @contextlib.contextmanager

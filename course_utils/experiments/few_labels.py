@@ -4,14 +4,17 @@ Each run keeps some labels of the training digits and trains M2 and its rivals o
 classifiers that see the labelled digits alone, and label spreading, which sees all of
 them. It counts the test digits that each names rightly. Of M2, and of a conditional VAE
 told the labels that spreading filled in, it also measures what a probe finds of y in z,
-and how many draws of a class are of that class. `make sweeps` runs all of it and keeps
-the numbers in ``data/few_labels.json``; `load` and `load_codes` read them.
+and how many draws of a class are of that class. All of it in two worlds: real digits of
+8×8 pixels, and strokes of 28×28. `make sweeps` runs it and keeps the numbers in
+``data/few_labels.json`` and ``data/few_strokes.json``; `load` and `load_codes` read
+them.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,8 @@ import torch
 from torch.nn import functional as F
 
 from course_utils import training
-from course_utils.data import digits
+from course_utils.data import Split, digits
+from course_utils.data.handwriting import handwriting
 from course_utils.experiments import stored
 from course_utils.experiments.sweeps import alone
 from course_utils.files import ROOT
@@ -35,7 +39,6 @@ from course_utils.models.conditional import (
     with_labels,
 )
 
-COUNTS = (10, 20, 50, 100, 300, 1200)
 SEEDS = tuple(range(5))
 METHODS = (
     "M2",
@@ -47,34 +50,80 @@ METHODS = (
 )
 MODELS = ("M2", "spread first")
 MEASURES = ("probe", "nats", "probe, guessed", "drawn")
-SETTINGS: dict[str, Any] = {
-    "K": 2,
-    "hidden": [64],
-    "epochs": 60,
-    "batch_size": 128,
-    "lr": 3e-3,
-    "alpha": "10 * examples / labelled",
-    "network_steps": 300,
-    "spreading": {"kernel": "rbf", "gamma": 1.0, "alpha": 0.8, "max_iter": 200},
-    "spreading, 7 neighbours": {"kernel": "knn", "n_neighbors": 7, "alpha": 0.2},
-    "draws of a class": 500,
-}
-PLACE = ROOT / "data" / "few_labels.json"
 
 
-def train_m2(count: int, seed: int) -> M2:
-    """Train M2 on the black-and-white training digits with ``count`` labels.
+@dataclass(frozen=True)
+class World:
+    """Black-and-white digits, how many labels are kept, and all settings of the runs.
 
     Settings were chosen on validation digits, with two seeds; the test digits were not
-    looked at. α is ten times the number of examples for each label: a hundred times
-    what Kingma et al. (2014) take, which on these 1200 digits was worse than no
-    unlabelled digits at all.
+    looked at.
     """
-    train = digits("train", values="binary")
+
+    place: Path
+    source: Callable[[str, str], Split]
+    examples: int
+    counts: tuple[int, ...]
+    settings: dict[str, Any]
+
+    def part(self, split: str) -> Split:
+        """Return a split, x in {0, 1} (N, D) and y (N,); of train the first few."""
+        x, y = self.source(split, "binary")
+        count = self.examples if split == "train" else len(x)
+        return Split(x[:count], y[:count])
+
+
+DIGITS = World(
+    ROOT / "data" / "few_labels.json",
+    digits,
+    1200,
+    (10, 20, 50, 100, 300, 1200),
+    {
+        "K": 2,
+        "hidden": [64],
+        "epochs": 60,
+        "batch_size": 128,
+        "lr": 3e-3,
+        "alpha": "10 * examples / labelled",
+        "network_steps": 300,
+        "spreading": {"kernel": "rbf", "gamma": 1.0, "alpha": 0.8, "max_iter": 200},
+        "spreading, 7 neighbours": {"kernel": "knn", "n_neighbors": 7, "alpha": 0.2},
+        "draws of a class": 500,
+    },
+)
+STROKES = World(
+    ROOT / "data" / "few_strokes.json",
+    handwriting,
+    2000,
+    (20, 100),
+    {
+        "examples": 2000,
+        "K": 6,
+        "hidden": [160, 64],
+        "epochs": 30,
+        "batch_size": 128,
+        "lr": 3e-3,
+        "alpha": "10 * examples / labelled",
+        "network_steps": 300,
+        "spreading": {"kernel": "rbf", "gamma": 0.5, "alpha": 0.95, "max_iter": 200},
+        "spreading, 7 neighbours": {"kernel": "knn", "n_neighbors": 7, "alpha": 0.2},
+        "draws of a class": 500,
+    },
+)
+
+
+def train_m2(count: int, seed: int, world: World = DIGITS) -> M2:
+    """Train M2 on the black-and-white training digits with ``count`` labels.
+
+    α is ten times the number of examples for each label: a hundred times what Kingma et
+    al. (2014) take, which on 1200 real digits was worse than no unlabelled digits.
+    """
+    train, settings = world.part("train"), world.settings
     kept = balanced_labels(train.y, count, seed)
     alpha = 10 * len(train.x) / count
+    D = train.x.shape[1]
     torch.manual_seed(seed)
-    model = M2(64, SETTINGS["K"], 10, hidden=SETTINGS["hidden"])
+    model = M2(D, settings["K"], 10, hidden=settings["hidden"])
 
     def loss(
         model: Any, batch: torch.Tensor, generator: torch.Generator
@@ -82,41 +131,47 @@ def train_m2(count: int, seed: int) -> M2:
         return m2_loss(model, batch, generator, alpha)
 
     training.fit(
-        model, loss, with_labels(train.x, kept, 10), epochs=SETTINGS["epochs"],
-        batch_size=SETTINGS["batch_size"], lr=SETTINGS["lr"], seed=seed,
+        model, loss, with_labels(train.x, kept, 10), epochs=settings["epochs"],
+        batch_size=settings["batch_size"], lr=settings["lr"], seed=seed,
     )  # fmt: skip
     return model.requires_grad_(False)
 
 
-def train_network(x: torch.Tensor, y: torch.Tensor, seed: int) -> torch.nn.Module:
-    """Train M2's classifier alone, on labelled examples (N, 64) and (N,)."""
+def train_network(
+    x: torch.Tensor, y: torch.Tensor, seed: int, world: World = DIGITS
+) -> torch.nn.Module:
+    """Train M2's classifier alone, on labelled examples (N, D) and (N,)."""
+    settings = world.settings
     torch.manual_seed(seed)
-    network = mlp([64, *SETTINGS["hidden"], 10])
-    optimiser = torch.optim.Adam(network.parameters(), lr=SETTINGS["lr"], fused=True)
-    for _ in range(SETTINGS["network_steps"]):
+    network = mlp([x.shape[1], *settings["hidden"], 10])
+    optimiser = torch.optim.Adam(network.parameters(), lr=settings["lr"], fused=True)
+    for _ in range(settings["network_steps"]):
         optimiser.zero_grad()
         torch.nn.functional.cross_entropy(network(x), y).backward()
         optimiser.step()
     return network.requires_grad_(False)
 
 
-def spread(count: int, seed: int, settings: str = "spreading") -> Any:
+def spread(
+    count: int, seed: int, settings: str = "spreading", world: World = DIGITS
+) -> Any:
     """Fit scikit-learn's label spreading to all training digits, ``count`` labelled.
 
     The settings ``"spreading"`` were chosen on validation digits, as M2's were, from a
-    grid of 33; ``"spreading, 7 neighbours"`` is the kernel as scikit-learn sets it.
+    grid; ``"spreading, 7 neighbours"`` is the kernel as scikit-learn sets it.
     D. Zhou, O. Bousquet, T. Lal, J. Weston and B. Schölkopf (2004), Learning with local
     and global consistency.
     """
     from sklearn.semi_supervised import LabelSpreading
 
-    train = digits("train", values="binary")
+    train = world.part("train")
     kept = balanced_labels(train.y, count, seed)
-    return LabelSpreading(**SETTINGS[settings]).fit(train.x.numpy(), kept.numpy())
+    graph = LabelSpreading(**world.settings[settings])
+    return graph.fit(train.x.numpy(), kept.numpy())
 
 
 def by_graph(graph: Any, x: torch.Tensor) -> torch.Tensor:
-    """Name digits (N, 64) by a fitted label spreading: labels (N,).
+    """Name digits (N, D) by a fitted label spreading: labels (N,).
 
     A digit that no label reaches is named 0, as scikit-learn does.
     """
@@ -124,20 +179,22 @@ def by_graph(graph: Any, x: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(graph.predict(x.numpy()))
 
 
-def train_filled(labels: torch.Tensor, seed: int) -> ConditionalVAE:
-    """Train a conditional VAE of M2's sizes on all training digits, labels (1200,)."""
+def train_filled(
+    labels: torch.Tensor, seed: int, world: World = DIGITS
+) -> ConditionalVAE:
+    """Train a conditional VAE of M2's sizes on all training digits, labels (N,)."""
+    x, settings = world.part("train").x, world.settings
     torch.manual_seed(seed)
-    model = ConditionalVAE(64, SETTINGS["K"], 10, hidden=SETTINGS["hidden"])
-    labelled = with_labels(digits("train", values="binary").x, labels, 10)
+    model = ConditionalVAE(x.shape[1], settings["K"], 10, hidden=settings["hidden"])
     loss: Any = conditional_elbo_loss
     training.fit(
-        model, loss, labelled, epochs=SETTINGS["epochs"],
-        batch_size=SETTINGS["batch_size"], lr=SETTINGS["lr"], seed=seed,
+        model, loss, with_labels(x, labels, 10), epochs=settings["epochs"],
+        batch_size=settings["batch_size"], lr=settings["lr"], seed=seed,
     )  # fmt: skip
     return model.requires_grad_(False)
 
 
-def rivals(count: int, seed: int) -> dict[str, int]:
+def rivals(count: int, seed: int, world: World = DIGITS) -> dict[str, int]:
     """Test digits named rightly by M2's rivals.
 
     Examples
@@ -148,10 +205,10 @@ def rivals(count: int, seed: int) -> dict[str, int]:
     from sklearn.linear_model import LogisticRegression
     from sklearn.neighbors import KNeighborsClassifier
 
-    train, test = digits("train", values="binary"), digits("test", values="binary")
+    train, test = world.part("train"), world.part("test")
     y = balanced_labels(train.y, count, seed)
     x, y = train.x[y >= 0], y[y >= 0]
-    named = {"network": train_network(x, y, seed)(test.x).argmax(1)}
+    named = {"network": train_network(x, y, seed, world)(test.x).argmax(1)}
     for name, classifier in (
         ("logistic regression", LogisticRegression(C=1.0, max_iter=500)),
         ("nearest neighbour", KNeighborsClassifier(1)),
@@ -159,7 +216,7 @@ def rivals(count: int, seed: int) -> dict[str, int]:
         found = classifier.fit(x.numpy(), y.numpy()).predict(test.x.numpy())
         named[name] = torch.from_numpy(found)
     for name in ("spreading, 7 neighbours", "spreading"):
-        named[name] = by_graph(spread(count, seed, name), test.x)
+        named[name] = by_graph(spread(count, seed, name, world), test.x)
     return {name: int((labels == test.y).sum()) for name, labels in named.items()}
 
 
@@ -168,6 +225,7 @@ def code_scores(
     guess: Callable[[torch.Tensor], torch.Tensor],
     judge: torch.nn.Module,
     seed: int,
+    world: World = DIGITS,
 ) -> dict[str, float]:
     """Measure what z tells of y, and how many draws of a class are of that class.
 
@@ -176,11 +234,13 @@ def code_scores(
     model
         M2, or another conditional VAE of the digits.
     guess
-        Names digits (N, 64): labels (N,), for the encoder in place of the true ones.
+        Names digits (N, D): labels (N,), for the encoder in place of the true ones.
     judge
-        A classifier of decoded means (N, 64): logits (N, 10).
+        A classifier of decoded means (N, D): logits (N, 10).
     seed
         Of the drawn codes and of the probes.
+    world
+        Whose digits they are.
 
     Returns
     -------
@@ -195,7 +255,7 @@ def code_scores(
         generator = torch.Generator().manual_seed(seed)
 
         def codes(split: str) -> leakage.Codes:
-            part = digits(split, values="binary")
+            part = world.part(split)
             mu, logvar = model.encode(part.x, F.one_hot(name(part), 10).float())
             return leakage.Codes(reparameterise(mu, logvar, generator), part.y)
 
@@ -204,7 +264,7 @@ def code_scores(
 
     told = probed(lambda part: part.y)
     guessed = probed(lambda part: guess(part.x))
-    asked = torch.arange(10).repeat_interleave(SETTINGS["draws of a class"])
+    asked = torch.arange(10).repeat_interleave(world.settings["draws of a class"])
     generator = torch.Generator().manual_seed(seed)
     z = torch.randn(len(asked), model.K, generator=generator)
     decoded = model.decode(z, F.one_hot(asked, 10).float()).mean
@@ -213,54 +273,58 @@ def code_scores(
     return {what: round(n, 5) for what, n in zip(MEASURES, found, strict=True)}
 
 
-def run(count: int, seed: int) -> dict[str, dict[str, Any]]:
+def run(count: int, seed: int, world: World = DIGITS) -> dict[str, dict[str, Any]]:
     """Train everything on the same labels and measure it.
 
     Returns
     -------
     dict
-        ``"named"``: test digits named rightly, of 300, by each of `METHODS`;
-        ``"codes"``: the `code_scores` of each of `MODELS`. The judge is `train_network`
-        with all 1200 labels.
+        ``"named"``: test digits named rightly by each of `METHODS`; ``"codes"``: the
+        `code_scores` of each of `MODELS`. The judge is `train_network` with all labels.
     """
-    train, test = digits("train", values="binary"), digits("test", values="binary")
+    train, test = world.part("train"), world.part("test")
     with alone():
-        judge = train_network(train.x, train.y, seed)
-        m2, graph = train_m2(count, seed), spread(count, seed)
-        filled = train_filled(torch.from_numpy(graph.transduction_), seed)
+        judge = train_network(train.x, train.y, seed, world)
+        m2, graph = train_m2(count, seed, world), spread(count, seed, world=world)
+        filled = train_filled(torch.from_numpy(graph.transduction_), seed, world)
 
         def by_m2(x: torch.Tensor) -> torch.Tensor:
             return m2.log_q_y(x).argmax(1)
 
         right = int((by_m2(test.x) == test.y).sum())
+        by_spreading = functools.partial(by_graph, graph)
         return {
-            "named": {"M2": right, **rivals(count, seed)},
+            "named": {"M2": right, **rivals(count, seed, world)},
             "codes": {
-                "M2": code_scores(m2, by_m2, judge, seed),
-                "spread first": code_scores(
-                    filled, functools.partial(by_graph, graph), judge, seed
-                ),
+                "M2": code_scores(m2, by_m2, judge, seed, world),
+                "spread first": code_scores(filled, by_spreading, judge, seed, world),
             },
         }
 
 
 def run_all(
-    counts: Sequence[int] = COUNTS,
+    world: World = DIGITS,
+    counts: Sequence[int] | None = None,
     seeds: Sequence[int] = SEEDS,
-    place: Path = PLACE,
+    place: Path | None = None,
     workers: int | None = 1,
 ) -> None:
-    """Run what ``place`` does not hold yet: see `stored.run_missing`."""
-    names = [f"{count}/{seed}" for count in counts for seed in seeds]
-    stored.run_missing(place, SETTINGS, names, _run_named, workers)
+    """Run what the world's file does not hold yet: see `stored.run_missing`."""
+    names = _names(world.counts if counts is None else counts, seeds)
+    work = functools.partial(_run_named, world=world)
+    stored.run_missing(place or world.place, world.settings, names, work, workers)
 
 
-def _run_named(name: str) -> dict[str, dict[str, Any]]:
+def _names(counts: Sequence[int], seeds: Sequence[int]) -> list[str]:
+    return [f"{count}/{seed}" for count in counts for seed in seeds]
+
+
+def _run_named(name: str, world: World) -> dict[str, dict[str, Any]]:
     count, seed = map(int, name.split("/"))
-    return run(count, seed)
+    return run(count, seed, world)
 
 
-def load(place: Path = PLACE) -> dict[str, torch.Tensor]:
+def load(world: World = DIGITS, place: Path | None = None) -> dict[str, torch.Tensor]:
     """Read the cached runs: for each method the accuracies, (counts, seeds).
 
     Raises
@@ -273,15 +337,17 @@ def load(place: Path = PLACE) -> dict[str, torch.Tensor]:
     >>> load()["M2"].shape
     torch.Size([6, 5])
     """
-    total = len(digits("test").y)
-    runs = _complete(place)
+    total = len(world.part("test").y)
+    runs = _complete(world, place)
     return {
         name: _by_count_and_seed([one["named"][name] / total for one in runs])
         for name in METHODS
     }
 
 
-def load_codes(place: Path = PLACE) -> dict[tuple[str, str], torch.Tensor]:
+def load_codes(
+    world: World = DIGITS, place: Path | None = None
+) -> dict[tuple[str, str], torch.Tensor]:
     """Read the cached `code_scores`: for each model and measure (counts, seeds).
 
     Raises
@@ -291,10 +357,10 @@ def load_codes(place: Path = PLACE) -> dict[tuple[str, str], torch.Tensor]:
 
     Examples
     --------
-    >>> load_codes()["M2", "nats"].shape
+    >>> load_codes(STROKES)["M2", "nats"].shape
     torch.Size([6, 5])
     """
-    runs = _complete(place)
+    runs = _complete(world, place)
     return {
         (model, what): _by_count_and_seed([one["codes"][model][what] for one in runs])
         for model in MODELS
@@ -302,11 +368,11 @@ def load_codes(place: Path = PLACE) -> dict[tuple[str, str], torch.Tensor]:
     }
 
 
-def _complete(place: Path) -> list[dict[str, Any]]:
+def _complete(world: World, place: Path | None) -> list[dict[str, Any]]:
     """All runs, counts slowest."""
-    names = [f"{count}/{seed}" for count in COUNTS for seed in SEEDS]
-    return list(stored.read(place, SETTINGS, names).values())
+    names = _names(world.counts, SEEDS)
+    return list(stored.read(place or world.place, world.settings, names).values())
 
 
 def _by_count_and_seed(values: list[float]) -> torch.Tensor:
-    return torch.tensor(values).reshape(len(COUNTS), len(SEEDS))
+    return torch.tensor(values).reshape(-1, len(SEEDS))

@@ -11,19 +11,31 @@ from course_utils.experiments import few_labels
 from course_utils.models.conditional import balanced_labels
 from course_utils.models.likelihoods import Bernoulli
 
+WORLDS = [few_labels.DIGITS, few_labels.STROKES]
 
-def test_the_cache_is_complete():
-    kept = few_labels.load()
+
+@pytest.mark.parametrize("world", WORLDS, ids=["digits", "strokes"])
+def test_the_cache_is_complete(world):
+    shape = (len(world.counts), len(few_labels.SEEDS))
+    kept = few_labels.load(world)
     assert set(kept) == set(few_labels.METHODS)
     for accuracies in kept.values():
-        assert accuracies.shape == (len(few_labels.COUNTS), len(few_labels.SEEDS))
-        assert ((accuracies > 0.3) & (accuracies < 1)).all()
+        assert accuracies.shape == shape
+        assert ((accuracies > 0.3) & (accuracies <= 1)).all()
         assert (accuracies.mean(1).diff() > 0).all()  # more labels, more right
-    codes = few_labels.load_codes()
+    codes = few_labels.load_codes(world)
     assert len(codes) == len(few_labels.MODELS) * len(few_labels.MEASURES)
     for (_, what), scores in codes.items():
-        assert scores.shape == (len(few_labels.COUNTS), len(few_labels.SEEDS))
-        assert (scores < (math.log(10) if what == "nats" else 1)).all()
+        assert scores.shape == shape
+        assert (scores <= (math.log(10) if what == "nats" else 1)).all()
+
+
+@pytest.mark.parametrize("world", WORLDS, ids=["digits", "strokes"])
+def test_a_world_is_black_and_white_and_has_its_size(world):
+    train = world.part("train")
+    assert len(train.x) == len(train.y) == world.examples >= world.counts[-1]
+    assert set(train.x.unique().tolist()) == {0.0, 1.0}
+    assert len(world.part("test").x) in (300, 2000)
 
 
 def test_spreading_fills_in_labels_that_are_mostly_right_and_keeps_those_it_has():
@@ -73,7 +85,7 @@ def test_codes_are_scored_by_what_they_tell_and_by_what_is_drawn(tells, draws):
 
 def assert_reproduced(again):
     """Rounding differs between machines, and training amplifies it: to 15 digits."""
-    kept = json.loads(few_labels.PLACE.read_text())["runs"]["100/0"]["named"]
+    kept = json.loads(few_labels.DIGITS.place.read_text())["runs"]["100/0"]["named"]
     assert all(abs(again[name] - kept[name]) <= 15 for name in again), again
 
 
@@ -95,17 +107,17 @@ def test_an_entry_can_be_reproduced():
 def test_what_is_there_is_not_run_again(tmp_path, monkeypatch):
     calls = []
 
-    def counted(count, seed):
+    def counted(count, seed, world):
         calls.append((count, seed))
         return {"named": dict.fromkeys(few_labels.METHODS, 200), "codes": {}}
 
     monkeypatch.setattr(few_labels, "run", counted)
-    place = tmp_path / "few.json"
-    few_labels.run_all([10], [0, 1], place)
-    few_labels.run_all([10, 20], [0, 1], place)
+    world, place = few_labels.DIGITS, tmp_path / "few.json"
+    few_labels.run_all(world, [10], [0, 1], place)
+    few_labels.run_all(world, [10, 20], [0, 1], place)
     assert calls == [(10, 0), (10, 1), (20, 0), (20, 1)]
     with pytest.raises(ValueError, match="make sweeps"):
-        few_labels.load(place)  # runs are missing
-    monkeypatch.setitem(few_labels.SETTINGS, "K", 3)
-    few_labels.run_all([10], [0], place)
+        few_labels.load(world, place)  # runs are missing
+    monkeypatch.setitem(world.settings, "K", 3)
+    few_labels.run_all(world, [10], [0], place)
     assert calls[-1] == (10, 0) and len(calls) == 5

@@ -52,8 +52,9 @@ def test_runs_with_few_labels_go_there_too(scheduler, tmp_path, monkeypatch):
     here = few_labels.run(10, 0)["named"]
     monkeypatch.setattr(few_labels, "train_m2", refuse)
     with cluster(scheduler) as jobs:
-        few_labels.run_all([10], [0], tmp_path / "few.json", workers=jobs)
-    there = json.loads((tmp_path / "few.json").read_text())["runs"]["10/0"]["named"]
+        world, place = few_labels.DIGITS, tmp_path / "few.json"
+        few_labels.run_all(world, [10], [0], place, workers=jobs)
+    there = json.loads(place.read_text())["runs"]["10/0"]["named"]
     assert set(there) == set(here)
     assert all(abs(there[name] - here[name]) <= 3 for name in here)
 
