@@ -14,6 +14,7 @@ import joblib
 from course_utils.experiments import (
     cures,
     digit_codes,
+    factor_labels,
     few_labels,
     scribe,
     stroke_codes,
@@ -32,7 +33,7 @@ def main(workers: int, scheduler: str) -> None:
             few_labels.run_all(world, workers=jobs)
             count = len(world.counts) * len(few_labels.SEEDS)
             print(f"{world.place.stem}: {count} runs, complete")
-        for longer in (digit_codes, cures, stroke_codes):
+        for longer in (digit_codes, cures, stroke_codes, factor_labels):
             longer.run_all(workers=jobs, after_each=print)
     scribe.run_all(after_each=print)
 
