@@ -1,6 +1,6 @@
 # `make` alone lists what can be made. Written for GNU make 3.81 and newer.
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-long script notebooks workbook sweeps bench lint format lock clean setup
+.PHONY: help lab test test-long script notebooks workbook sweeps gallery bench lint format lock clean setup
 
 SHELL := /bin/sh
 PY := .venv/bin/python
@@ -32,6 +32,9 @@ workbook: setup ## make or refresh the learner's copies in workbook/
 
 sweeps: setup ## train what is missing of the long runs (WORKERS=2, or SCHEDULER=tcp://...)
 	@$(PY) tools/sweeps.py $(WORKERS)
+
+gallery: setup ## train the model of lesson 10's gallery on (STEPS=30000; stop it at will)
+	@$(PY) tools/gallery.py $(STEPS)
 
 bench: setup ## time training against plain loops, on MNIST (5 minutes; BENCH_ARGS='...')
 	@$(PY) tools/bench.py $(BENCH_ARGS)

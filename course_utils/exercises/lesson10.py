@@ -1,4 +1,4 @@
-"""Exercises of lesson 10: information, its gap, DCI's disentanglement, a rotation."""
+"""Exercises of lesson 10: a traversal, the gap of MIG, a rotation, labels."""
 
 from __future__ import annotations
 
@@ -6,174 +6,23 @@ import math
 
 import torch
 from torch import Tensor
-from torch.special import xlogy
 
-from course_utils.grading.criteria import at_the_edges, normal, uniform
+from course_utils.grading.criteria import (
+    agrees,
+    at_the_edges,
+    gradients,
+    normal,
+    uniform,
+)
 from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
-from course_utils.grading.trial import Refused, Trial
+from course_utils.grading.trial import Trial
 from course_utils.metrics.disentanglement import (
-    completeness,
-    disentanglement,
     information_gap,
-    mutual_information,
     random_rotation,
 )
 
 WORDS = words_beside(__file__)
-
-
-# --- mutual_information -------------------------------------------------------------
-
-
-def _tables(generator: torch.Generator) -> list[Arguments]:
-    """Probabilities without a zero, and counts with some; A is never B."""
-    full = uniform(generator, 3, 5) + 0.05
-    full[0, 0] += 2
-    counts = torch.randint(1, 20, (6, 4), generator=generator).double()
-    counts[1, 2] = counts[5, 0] = counts[3, 3] = 0
-    counts[2, 1] += 60
-    return [(full / full.sum(),), (counts,)]
-
-
-def _hard_tables(generator: torch.Generator) -> dict[str, Arguments]:
-    (table,), (counts,) = _tables(generator)
-    gaps = counts.clone()
-    gaps[2], gaps[:, 1] = 0, 0
-    rare = torch.tensor([[1e6, 0.0], [0.0, 1.0]], dtype=torch.float64)
-    return {
-        "an empty row and an empty column (a level that never occurs)": (gaps,),
-        "a table of one row": (table[:1],),
-        "counts of many millions": (1e6 * counts,),
-        "one pair that occurs once beside a million": (rare,),
-    }
-
-
-def _information_is_right(trial: Trial) -> None:
-    for place, (table,) in enumerate(trial.inputs()):
-        p = table / table.sum()
-        parts = _entropy(p.sum(1)), _entropy(p.sum(0)), _entropy(p)
-        kind = "counts, some of them 0" if place else "probabilities"
-        trial.expect_close(
-            trial.call(table),
-            trial.reference(table),
-            "a table of {} where H(a) = {:.4f}, H(b) = {:.4f} and H(a, b) = {:.4f}; "
-            "the information".format(kind, *map(float, parts)),
-        )
-
-
-def _zero_if_independent(trial: Trial) -> None:
-    for (table,) in trial.inputs():
-        # Unrelated, but with the margins of a table that is not.
-        unrelated = table.sum(1, keepdim=True) * table.sum(0)
-        trial.call(table)
-        for scale in (1.0, 1 / float(unrelated.sum())):
-            got = float(trial.call(unrelated * scale))
-            if abs(got) > 1e-5:
-                raise Refused(
-                    f"a table of two unrelated variables gives {got:.3g} nats, "
-                    "expected 0."
-                )
-
-
-def _entropy_if_one_to_one(trial: Trial) -> None:
-    for size in (3, 7):
-        counts = torch.randint(1, 30, (size,), generator=trial.generator).double()
-        order = torch.randperm(size, generator=trial.generator)
-        trial.expect_close(
-            trial.call(torch.diag(counts)[:, order]),
-            float(_entropy(counts / counts.sum())),
-            "where one variable is a renaming of the other, the information is the "
-            "entropy",
-        )
-
-
-def _entropy(p: Tensor) -> Tensor:
-    return -xlogy(p, p).sum()
-
-
-MUTUAL_INFORMATION = declare(
-    WORDS["mutual_information"],
-    mutual_information,
-    _tables,
-    criteria=(
-        Criterion(
-            "the mutual information of a table, in nats", 2.0, _information_is_right
-        ),
-        Criterion("0 for unrelated variables", 1.0, _zero_if_independent),
-        Criterion("the entropy for a renaming", 1.0, _entropy_if_one_to_one),
-        at_the_edges(_hard_tables, "levels that never occur, and any counts"),
-    ),
-    steps={
-        "p": lambda joint: joint / joint.sum(),
-        "rows": lambda p: p.sum(1, keepdim=True),
-        "columns": lambda p: p.sum(0),
-        "product": lambda rows, columns: rows * columns,
-        "ratio": lambda p, product: p / product,
-        "terms": lambda p, ratio: xlogy(p, ratio),
-        "answer": lambda terms: terms.sum(),
-        "of_a": lambda rows: _entropy(rows),
-        "of_b": lambda columns: _entropy(columns),
-        "of_both": lambda p: _entropy(p),
-    },
-    mistakes={
-        "nan_at_zero": instead(terms=lambda p, ratio: p * ratio.log()),
-        "not_normalised": instead(p=lambda joint: joint),
-        "bits": lambda answer: answer / math.log(2),
-        "joint_entropy": _entropy,
-        "flipped": lambda answer: -answer,
-        "mean_of_cells": lambda terms: terms.mean(),
-        "given_columns": instead(product=lambda columns: columns),
-        "given_rows": instead(product=lambda rows: rows),
-        "unweighted": lambda p, ratio: ratio[p > 0].log().sum(),
-        "other_direction": lambda product, ratio: -(product * ratio.log()).sum(),
-        "share_of_entropy": lambda answer, columns: answer / _entropy(columns),
-        "share_of_row_entropy": lambda answer, rows: answer / _entropy(rows),
-        "product_weighted": instead(
-            terms=lambda product, ratio: xlogy(product * (ratio > 0), ratio)
-        ),
-        "other_direction_where_met": lambda p, product, ratio: (
-            -(product * ratio.log())[p > 0].sum()
-        ),
-        "entropy_of_rows": lambda of_a: of_a,
-        "entropy_of_columns": lambda of_b: of_b,
-        "conditional_entropy": lambda of_both, of_a: of_both - of_a,
-        "conditional_entropy_of_rows": lambda of_both, of_b: of_both - of_b,
-        "joint_less_information": lambda of_both, of_a, of_b: 2 * of_both - of_a - of_b,
-        "margins_alone": lambda of_a, of_b: of_a + of_b,
-        "joint_added": lambda of_a, of_b, of_both: of_a + of_b + of_both,
-        "share_of_joint_entropy": lambda answer, of_both: answer / of_both,
-        "share_of_smaller": lambda answer, of_a, of_b: answer / min(of_a, of_b),
-        "share_of_larger": lambda answer, of_a, of_b: answer / max(of_a, of_b),
-        "share_of_mean": lambda answer, of_a, of_b: 2 * answer / (of_a + of_b),
-        "share_of_geometric_mean": lambda answer, of_a, of_b: (
-            answer / (of_a * of_b) ** 0.5
-        ),
-        "smoothed": instead(joint=lambda joint: joint + 1),
-        "rows_normalised": instead(p=lambda joint: joint / joint.sum(1, keepdim=True)),
-        "columns_normalised": instead(p=lambda joint: joint / joint.sum(0)),
-        "margins_averaged": instead(
-            rows=lambda p: p.mean(1, keepdim=True), columns=lambda p: p.mean(0)
-        ),
-        "mean_of_met_cells": lambda terms, p: terms[p > 0].mean(),
-        "sizes_of_terms": lambda terms: terms.abs().sum(),
-        "positive_terms": lambda terms: terms.clamp(min=0).sum(),
-        "chi_square": lambda p, product: ((p - product) ** 2 / product).sum(),
-        "without_log": lambda p, ratio: (p * ratio).sum(),
-        "bias_taken_off": lambda answer, joint: (
-            answer - (len(joint) - 1) * (joint.shape[1] - 1) / (2 * joint.sum())
-        ),
-        "ratio_of_counts": instead(
-            ratio=lambda joint: joint / (joint.sum(1, keepdim=True) * joint.sum(0))
-        ),
-        "margins_added": instead(product=lambda rows, columns: rows + columns),
-        "cells_averaged_of_counts": lambda joint: xlogy(
-            joint, joint / (joint.sum(1, keepdim=True) * joint.sum(0))
-        ).mean(),
-        "each_row": lambda terms: terms.sum(1),
-        "each_cell": lambda terms: terms,
-    },
-)
 
 
 # --- information_gap ----------------------------------------------------------------
@@ -341,171 +190,203 @@ INFORMATION_GAP = declare(
 )
 
 
-# --- disentanglement ----------------------------------------------------------------
+# --- traversal_codes ----------------------------------------------------------------
 
 
-def _importances(generator: torch.Generator) -> list[Arguments]:
-    """Units of very different weight; in the second table one matters for nothing."""
+def traversal_codes(start: Tensor, latent: int, values: Tensor) -> Tensor:
+    """Return copies of one code (1, K) with one latent set to each value: (V, K)."""
+    z = start.repeat(len(values), 1)
+    z[:, latent] = values
+    return z
+
+
+def _starts(generator: torch.Generator) -> list[Arguments]:
+    """Codes far from 0, values that are not evenly spaced, a latent in the middle."""
     drawn: list[Arguments] = []
-    for units, factors in ((5, 3), (4, 6)):
-        weight = 0.2 + 3 * uniform(generator, units, 1)
-        table = weight * uniform(generator, units, factors) ** 3 + 0.01
-        drawn.append((table,))
-    drawn[1][0][2] = 0
+    for K, V, latent in ((5, 7, 2), (4, 6, 1)):
+        start = 1 + normal(generator, 1, K)
+        drawn.append((start, latent, 2 * normal(generator, V)))
     return drawn
 
 
-def _with_zeros(generator: torch.Generator) -> list[Arguments]:
-    """Draw a table in which each unit is of no use for one factor, none for all."""
-    (table,), _ = _importances(generator)
-    table[torch.arange(5), torch.arange(5) % 3] = 0
-    return [(table,)]
-
-
-def _hard_importances(generator: torch.Generator) -> dict[str, Arguments]:
-    (table,), _ = _importances(generator)
-    alone = torch.zeros_like(table)
-    alone[1] = table[1]
+def _hard_starts(generator: torch.Generator) -> dict[str, Arguments]:
+    (start, _, values), _ = _starts(generator)
     return {
-        "units of no use at all for some factor (0 · log 0 is 0)": (
-            _with_zeros(generator)[0]
-        ),
-        "one unit that matters, beside idle ones": (alone,),
-        "importances near 1e-5 (only their shares count)": (1e-5 * table,),
-        "importances near 1e5 (only their shares count)": (1e5 * table,),
-        "two units and two factors": (table[:2, :2],),
+        "the last latent": (start, 4, values),
+        "the first latent": (start, 0, values),
+        "a single value": (start, 2, values[:1]),
+        "a code of one latent": (start[:, :1], 0, values),
     }
 
 
-def _score_is_right(trial: Trial) -> None:
-    for (table,) in trial.inputs():
-        used = table[table.sum(1) > 0]
-        p = used / used.sum(1, keepdim=True)
-        scores = 1 + xlogy(p, p).sum(1) / math.log(p.shape[1])
-        said = ", ".join(f"{one:.3f}" for one in scores.tolist())
-        weights = ", ".join(f"{one:.3f}" for one in used.sum(1).tolist())
+def _one_latent_moves(trial: Trial) -> None:
+    for start, latent, values in trial.inputs():
+        got = trial.call(start, latent, values)
+        want = trial.reference(start, latent, values)
         trial.expect_close(
-            trial.call(table),
-            trial.reference(table),
-            f"units with d = {said} and the row sums {weights}; the score",
+            got[:, latent], values, f"latent {latent} down the rows takes the values"
+        )
+        others = [k for k in range(start.shape[1]) if k != latent]
+        trial.expect_close(
+            got[:, others], want[:, others], "the other latents stay where they were"
         )
 
 
-def _idle_unit(trial: Trial) -> None:
-    """Test that a unit that matters for nothing changes nothing."""
-    (table,), _ = trial.inputs()
-    longer = torch.cat([table[:2], torch.zeros_like(table[:1]), table[2:]])
-    trial.expect_close(
-        trial.call(longer),
-        trial.reference(table),
-        "with one more unit, which matters for nothing",
-    )
+def _start_is_kept(trial: Trial) -> None:
+    for start, latent, values in trial.inputs():
+        before = start.clone()
+        got = trial.call(start, latent, values)
+        trial.expect_close(got, trial.reference(before, latent, values), "the codes")
+        trial.expect_close(start, before, "the start after the call")
 
 
-def _ends_of_the_scale(trial: Trial) -> None:
-    generator = trial.generator
-    for units, factors in ((5, 3), (4, 6)):
-        weight = 0.5 + uniform(generator, units)
-        one = torch.zeros(units, factors, dtype=torch.float64)
-        mine = torch.randint(factors, (units,), generator=generator)
-        one[torch.arange(units), mine] = weight
-        got = trial.call(one)
-        trial.expect_close(got, 1.0, "each unit matters for one factor")
-        got = float(trial.call(weight[:, None].expand(-1, factors).clone()))
-        if abs(got) > 1e-5:
-            raise Refused(
-                f"every unit matters alike for all factors: yours is {got:.3g}, "
-                "expected 0."
-            )
-
-
-def _shares(values: Tensor, dim: int = 1) -> Tensor:
-    sums = values.sum(dim, keepdim=True)
-    return values / sums.where(sums > 0, 1)
-
-
-def _evenness(p: Tensor) -> Tensor:
-    """Entropy of shares, 1 where all are alike."""
-    return _entropy(p) / math.log(len(p))
-
-
-DISENTANGLEMENT = declare(
-    WORDS["disentanglement"],
-    disentanglement,
-    _importances,
+TRAVERSAL_CODES = declare(
+    WORDS["traversal_codes"],
+    traversal_codes,
+    _starts,
     criteria=(
-        Criterion("1 − entropy of each unit's shares, weighted", 2.0, _score_is_right),
-        Criterion("an idle unit changes nothing", 1.0, _idle_unit),
-        Criterion("1 at best, 0 at worst", 1.0, _ends_of_the_scale),
-        at_the_edges(_hard_importances, "shares of 0, idle units, any scale"),
+        agrees("one row a value, one latent changed", points=2.0),
+        Criterion("only that latent moves", 1.0, _one_latent_moves),
+        Criterion("the start itself stays as it was", 1.0, _start_is_kept),
+        at_the_edges(_hard_starts, "any latent, one value, one latent alone"),
     ),
-    edges=_with_zeros,
     steps={
-        "sums": lambda importance: importance.sum(1),
-        "divisor": lambda sums: sums.where(sums > 0, 1),
-        "p": lambda importance, divisor: importance / divisor[:, None],
-        "first": lambda p: p.amax(1),
-        "second": lambda p: p.topk(2).values[:, 1],
-        "base": lambda p: p.shape[1],
-        "scores": lambda p, base: 1 + xlogy(p, p).sum(1) / math.log(base),
-        "weights": lambda sums: sums / sums.sum(),
-        "answer": lambda weights, scores: (weights * scores).sum(),
+        "copies": lambda start, values: start.repeat(len(values), 1),
+        "mask": lambda start, latent: torch.arange(start.shape[1]) == latent,
+        "answer": lambda copies, mask, values: torch.where(
+            mask, values[:, None], copies
+        ),
     },
     mistakes={
-        "units_alike": lambda scores, sums: scores[sums > 0].mean(),
-        "all_units_alike": lambda scores: scores.mean(),
-        "completeness": completeness,
-        "natural_log": instead(base=lambda: math.e),
-        "base_units": instead(base=lambda p: len(p)),
-        "base_two": instead(base=lambda: 2),
-        "plain_entropy": lambda answer: 1 - answer,
-        "nan_for_idle": instead(divisor=lambda sums: sums),
-        "shares_of_columns": instead(
-            p=lambda importance: importance / importance.sum(0)
+        "others_at_zero": instead(copies=lambda copies: torch.zeros_like(copies)),
+        "added": lambda copies, mask, values: copies + mask * values[:, None],
+        "all_latents": lambda copies, values: values[:, None].expand_as(copies),
+        "all_latents_added": lambda copies, values: copies + values[:, None],
+        "next_latent": instead(latent=lambda latent: latent + 1),
+        "latent_before": instead(latent=lambda latent: latent - 1),
+        "all_but_one": instead(mask=lambda mask: ~mask),
+        "multiplied": lambda copies, mask, values: torch.where(
+            mask, copies * values[:, None], copies
         ),
-        "shares_of_all": instead(p=lambda importance: importance / importance.sum()),
-        "each_unit": lambda scores: scores,
-        "sum_of_units": instead(weights=lambda sums: sums),
-        "largest_share": instead(scores=lambda first: first),
-        "gap_of_shares": instead(scores=lambda first, second: first - second),
-        "transposed": lambda importance: disentanglement(importance.T),
-        "entropy_added": lambda answer: 2 - answer,
-        "nan_at_zero": instead(
-            scores=lambda p, base: 1 + (p * p.log()).sum(1) / math.log(base)
+        "evenly_spaced": instead(
+            values=lambda values: torch.linspace(-2, 2, len(values)).to(values)
         ),
-        "softmax": instead(p=lambda importance: importance.softmax(1)),
-        "squared_shares": instead(p=lambda p: _shares(p**2)),
-        "base_of_used": instead(
-            scores=lambda p: (
-                1 + xlogy(p, p).sum(1) / (p > 0).sum(1).clamp(min=2).to(p).log()
-            )
+        "from_least_to_most": instead(values=lambda values: values.sort().values),
+        "backwards": instead(values=lambda values: values.flip(0)),
+        "turned": lambda copies, mask, values: (
+            torch.where(mask, values[:, None], copies).T
         ),
-        "weighted_by_largest": instead(
-            weights=lambda importance: _shares(importance.amax(1), 0)
+        "nothing_changed": lambda copies: copies,
+        "only_the_value": lambda values: values[:, None],
+        "start_first": lambda start, copies, mask, values: torch.cat(
+            [start, torch.where(mask, values[:, None], copies)]
         ),
-        "idle_as_even": instead(
-            importance=lambda importance: importance.where(
-                importance.sum(1, keepdim=True) > 0, 1.0
-            )
+    },
+)
+
+
+# --- factor_loss --------------------------------------------------------------------
+
+
+def factor_loss(mu: Tensor, told: Tensor, known: Tensor) -> Tensor:
+    """½ squared distance of the first means to the factors, where these are known.
+
+    Shapes: mu (N, K), told (N, M), known (N,), 1 for a labelled picture, else 0. The
+    mean over the labelled pictures, or 0 if there is none.
+    """
+    error = 0.5 * ((mu[:, : told.shape[1]] - told) ** 2).sum(1)
+    return (known * error).sum() / known.sum().clamp(min=1)
+
+
+def _labelled(generator: torch.Generator) -> list[Arguments]:
+    """More latents than factors; some pictures without labels, whose row is junk."""
+    drawn: list[Arguments] = []
+    for N, K, M, count in ((7, 5, 3, 4), (9, 6, 2, 5)):
+        known = torch.zeros(N, dtype=torch.float64)
+        known[torch.randperm(N, generator=generator)[:count]] = 1
+        mu, told = 2 * normal(generator, N, K), normal(generator, N, M)
+        drawn.append((mu, told, known))
+    return drawn
+
+
+def _without_labels(generator: torch.Generator) -> list[Arguments]:
+    (mu, told, known), _ = _labelled(generator)
+    return [(mu, told, torch.zeros_like(known))]
+
+
+def _hard_labelled(generator: torch.Generator) -> dict[str, Arguments]:
+    (mu, told, known), _ = _labelled(generator)
+    one = torch.zeros_like(known)
+    one[3] = 1
+    return {
+        "a batch without any label (its loss is 0)": _without_labels(generator)[0],
+        "one labelled picture": (mu, told, one),
+        "all pictures labelled": (mu, told, torch.ones_like(known)),
+        "as many factors as latents": (mu[:, :3], told, known),
+        "a single factor": (mu, told[:, :1], known),
+    }
+
+
+def _labels_of_others(trial: Trial) -> None:
+    """Test that what stands where nothing is known does not matter."""
+    for mu, told, known in trial.inputs():
+        other = told + 5 * normal(trial.generator, *told.shape) * (1 - known)[:, None]
+        before = trial.call(mu, told, known)
+        trial.expect_close(before, trial.reference(mu, told, known), "the loss")
+        trial.expect_close(
+            trial.call(mu, other, known),
+            before,
+            "with other numbers where no label is known",
+        )
+
+
+FACTOR_LOSS = declare(
+    WORDS["factor_loss"],
+    factor_loss,
+    _labelled,
+    criteria=(
+        agrees("½ squared distance, a mean over labelled pictures", points=2.0),
+        Criterion("rows without a label do not matter", 1.0, _labels_of_others),
+        gradients("the encoder can be trained through it"),
+        at_the_edges(_hard_labelled, "no label at all, one, or all"),
+    ),
+    gradients=(0,),
+    edges=_without_labels,
+    steps={
+        "M": lambda told: told.shape[1],
+        "own": lambda mu, M: mu[:, :M],
+        "distance": lambda own, told: own - told,
+        "square": lambda distance: distance**2,
+        "error": lambda square: 0.5 * square.sum(1),
+        "count": lambda known: known.sum().clamp(min=1),
+        "answer": lambda known, error, count: (known * error).sum() / count,
+    },
+    mistakes={
+        "without_half": instead(error=lambda square: square.sum(1)),
+        "mean_over_all": instead(count=lambda known: len(known)),
+        "summed": instead(count=lambda: 1),
+        "labels_ignored": instead(known=lambda known: torch.ones_like(known)),
+        "unlabelled_instead": instead(known=lambda known: 1 - known),
+        "mean_over_factors": instead(error=lambda square: 0.5 * square.mean(1)),
+        "last_latents": instead(own=lambda mu, M: mu[:, -M:]),
+        "unknown_as_zero": lambda own, told, known, count: (
+            0.5 * ((own - told * known[:, None]) ** 2).sum() / count
         ),
-        "of_column_sums": lambda importance: (
-            1 - _evenness(_shares(importance.sum(0), 0))
+        "all_masked_to_zero": lambda mu, told, known, M, count: (
+            0.5 * ((mu[:, :M] * known[:, None]) ** 2).sum() / count
         ),
-        "of_row_sums": lambda importance: 1 - _evenness(_shares(importance.sum(1), 0)),
-        "entropy_averaged": instead(
-            scores=lambda p, base: 1 + xlogy(p, p).mean(1) / math.log(base)
+        "absolute": instead(square=lambda distance: distance.abs()),
+        "root": instead(error=lambda square: 0.5 * square.sum(1).sqrt()),
+        "nan_without_labels": instead(count=lambda known: known.sum()),
+        "each_picture": lambda known, error: known * error,
+        "no_gradient": lambda answer: answer.detach(),
+        "one_latent": instead(
+            own=lambda mu: mu[:, :1], distance=lambda own, told: own - told
         ),
-        "base_less_one": instead(
-            scores=lambda p, base: 1 + xlogy(p, p).sum(1) / math.log(base - 1)
+        "flipped": lambda answer: -answer,
+        "count_of_numbers": instead(
+            count=lambda known, M: (known.sum() * M).clamp(min=1)
         ),
-        "entropy_of_table": lambda importance: (
-            1 - _evenness(importance.flatten() / importance.sum())
-        ),
-        "largest_less_mean": instead(scores=lambda p, first: first - p.mean(1)),
-        "impurity": instead(scores=lambda p: (p**2).sum(1)),
-        "scores_summed": lambda scores: scores.sum(),
-        "best_unit": lambda scores: scores.max(),
-        "divided_by_units": lambda answer, p: answer / len(p),
     },
 )
 
@@ -665,4 +546,9 @@ ROTATE_MODEL = declare(
     },
 )
 
-EXERCISES = (MUTUAL_INFORMATION, INFORMATION_GAP, DISENTANGLEMENT, ROTATE_MODEL)
+EXERCISES = (
+    TRAVERSAL_CODES,
+    INFORMATION_GAP,
+    ROTATE_MODEL,
+    FACTOR_LOSS,
+)

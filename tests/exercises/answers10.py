@@ -4,44 +4,6 @@ import math
 
 import numpy as np
 import torch
-from scipy import stats
-
-
-def information_by_ratio(joint):
-    p = joint / joint.sum()
-    product = p.sum(1, keepdim=True) * p.sum(0, keepdim=True)
-    keep = p > 0
-    return (p[keep] * (p[keep] / product[keep]).log()).sum()
-
-
-def information_by_entropies(joint):
-    p = (joint / joint.sum()).numpy()
-    rows, columns = stats.entropy(p.sum(1)), stats.entropy(p.sum(0))
-    return rows + columns - stats.entropy(p.flatten())
-
-
-def information_by_loops(joint):
-    total, answer = float(joint.sum()), 0.0
-    for row in joint:
-        for column, cell in enumerate(row.tolist()):
-            if cell > 0:
-                expected = float(row.sum() * joint[:, column].sum()) / total
-                answer += cell / total * math.log(cell / expected)
-    return answer
-
-
-def information_by_xlogx(joint):
-    def xlogx(values):
-        return torch.special.xlogy(values, values).sum()
-
-    N = joint.sum()
-    return (xlogx(joint) - xlogx(joint.sum(0)) - xlogx(joint.sum(1))) / N + N.log()
-
-
-def information_without_nan(joint):
-    p = joint / joint.sum()
-    terms = p * (p.log() - p.sum(1, keepdim=True).log() - p.sum(0).log())
-    return torch.nan_to_num(terms).sum()
 
 
 def gap_by_topk(information, entropy):
@@ -75,35 +37,67 @@ def gap_by_loops(information, entropy):
     return torch.tensor(gaps, dtype=information.dtype)
 
 
-def dci_by_xlogy(importance):
-    sums = importance.sum(1)
-    p = importance / torch.where(sums > 0, sums, 1.0)[:, None]
-    entropy = -torch.special.xlogy(p, p).sum(1) / math.log(importance.shape[1])
-    return ((1 - entropy) * sums).sum() / sums.sum()
+def codes_by_repeat(start, latent, values):
+    z = start.repeat(len(values), 1)
+    z[:, latent] = values
+    return z
 
 
-def dci_by_scipy(importance):
-    used = importance[importance.sum(1) > 0].numpy()
-    entropy = stats.entropy(used, base=used.shape[1], axis=1)
-    return float(np.average(1 - entropy, weights=used.sum(1)))
+def codes_by_expand_and_clone(start, latent, values):
+    z = start.expand(len(values), -1).clone()
+    z[:, latent] = values
+    return z
 
 
-def dci_by_loops(importance):
-    total, score = float(importance.sum()), 0.0
-    for row in importance.tolist():
-        if sum(row) == 0:
-            continue
-        shares = [value / sum(row) for value in row if value > 0]
-        entropy = -sum(p * math.log(p, len(row)) for p in shares)
-        score += (1 - entropy) * sum(row) / total
-    return score
+def codes_by_loop(start, latent, values):
+    rows = []
+    for value in values.tolist():
+        row = start[0].clone()
+        row[latent] = value
+        rows.append(row)
+    return torch.stack(rows)
 
 
-def dci_by_distributions(importance):
-    used = importance[importance.sum(1) > 0]
-    entropy = torch.distributions.Categorical(probs=used).entropy()
-    weight = used.sum(1) / used.sum()
-    return (weight * (1 - entropy / math.log(used.shape[1]))).sum()
+def codes_by_parts(start, latent, values):
+    V = len(values)
+    left, right = start[:, :latent], start[:, latent + 1 :]
+    return torch.cat([left.repeat(V, 1), values[:, None], right.repeat(V, 1)], 1)
+
+
+def codes_by_a_difference(start, latent, values):
+    step = torch.zeros_like(start)
+    step[0, latent] = 1
+    return start + (values - start[0, latent])[:, None] * step
+
+
+def labels_by_mask(mu, told, known):
+    error = 0.5 * (mu[:, : told.shape[1]] - told).square().sum(1)
+    return (known * error).sum() / known.sum().clamp(min=1)
+
+
+def labels_by_rows(mu, told, known):
+    rows = known > 0
+    if not rows.any():
+        return (mu * 0).sum()
+    error = 0.5 * ((mu[rows][:, : told.shape[1]] - told[rows]) ** 2).sum(1)
+    return error.mean()
+
+
+def labels_by_loops(mu, told, known):
+    total, count = 0 * mu.sum(), 0
+    for code, factors, there in zip(mu, told, known, strict=True):
+        if there:
+            count += 1
+            total = total + sum(
+                (z - v) ** 2 / 2 for z, v in zip(code, factors, strict=False)
+            )
+    return total / max(count, 1)
+
+
+def labels_by_mse(mu, told, known):
+    own = mu[:, : told.shape[1]]
+    error = torch.nn.functional.mse_loss(own, told, reduction="none").sum(1)
+    return 0.5 * (error @ known) / max(known.sum(), 1)
 
 
 def rotated_plainly(W, mean, covariance, Q):
@@ -126,12 +120,18 @@ def rotated_by_a_root(W, mean, covariance, Q):
 
 
 RIGHT = {
-    "mutual_information": (
-        information_by_ratio,
-        information_by_entropies,
-        information_by_loops,
-        information_by_xlogx,
-        information_without_nan,
+    "traversal_codes": (
+        codes_by_repeat,
+        codes_by_expand_and_clone,
+        codes_by_loop,
+        codes_by_parts,
+        codes_by_a_difference,
+    ),
+    "factor_loss": (
+        labels_by_mask,
+        labels_by_rows,
+        labels_by_loops,
+        labels_by_mse,
     ),
     "information_gap": (
         gap_by_topk,
@@ -139,12 +139,6 @@ RIGHT = {
         gap_by_numpy,
         gap_by_masking,
         gap_by_loops,
-    ),
-    "disentanglement": (
-        dci_by_xlogy,
-        dci_by_scipy,
-        dci_by_loops,
-        dci_by_distributions,
     ),
     "rotate_model": (
         rotated_plainly,
@@ -159,34 +153,6 @@ def the_published_bug(information, entropy):
     """Sorted along the wrong axis, then indexed as if it had been the right one."""
     ordered = -np.sort(-information.numpy(), axis=1)
     return torch.from_numpy((ordered[0, :] - ordered[1, :]) / entropy.numpy())
-
-
-def information_naive(joint):
-    p = joint / joint.sum()
-    return torch.sum(p * torch.log(p / torch.outer(p.sum(1), p.sum(0))))
-
-
-def dci_naive(importance):
-    p = importance / importance.sum(dim=1, keepdim=True)
-    entropy = -(p * p.log()).sum(1) / math.log(p.shape[1])
-    return (importance.sum(1) * (1 - entropy)).sum() / importance.sum()
-
-
-def information_by_torch(joint):
-    p = joint / joint.sum()
-    product = torch.outer(p.sum(1), p.sum(0))
-    return torch.nn.functional.kl_div(product.log(), p, reduction="sum")
-
-
-def information_by_an_epsilon(joint):
-    p = joint / joint.sum()
-    product = torch.outer(p.sum(1), p.sum(0))
-    return (p * torch.log(p / product + 1e-300)).sum()
-
-
-def information_of_smoothed_cells(joint):
-    p = joint / joint.sum() + 1e-3
-    return information_by_ratio(p)
 
 
 def gap_along_factors(information, entropy):
@@ -216,18 +182,6 @@ def gap_of_known_factors(information, entropy):
     return (best[0] - best[1]) / best[0] * (best[0] / entropy)
 
 
-def dci_with_the_base_of_used(importance):
-    sums = importance.sum(1)
-    p = importance / torch.where(sums > 0, sums, 1.0)[:, None]
-    base = torch.count_nonzero(p, dim=1).clamp(min=2)
-    scores = 1 + torch.special.xlogy(p, p).sum(1) / base.to(p.dtype).log()
-    return (scores * sums).sum() / sums.sum()
-
-
-def dci_smoothed(importance):
-    return dci_by_xlogy(importance + 1e-9 * (importance.sum(1, keepdim=True) > 0))
-
-
 def rotated_squeezed(W, mean, covariance, Q):
     return tuple(part.squeeze() for part in rotated_plainly(W, mean, covariance, Q))
 
@@ -241,8 +195,29 @@ def rotated_nothing(W, mean, covariance, Q):
     return W, mean, covariance
 
 
-def information_none(joint):
-    return 0.0
+def codes_in_place(start, latent, values):
+    """Every row is the same memory as the start."""
+    start[:, latent] = values[-1]
+    z = start.repeat(len(values), 1)
+    z[:, latent] = values
+    return z
+
+
+def codes_of_nothing(start, latent, values):
+    return torch.zeros(len(values), start.shape[1], dtype=start.dtype)
+
+
+def labels_as_a_number(mu, told, known):
+    return float(labels_by_mask(mu, told, known))
+
+
+def labels_plain_mean(mu, told, known):
+    rows = known > 0
+    return 0.5 * ((mu[rows][:, : told.shape[1]] - told[rows]) ** 2).sum(1).mean()
+
+
+def labels_zero(mu, told, known):
+    return 0 * mu.sum()
 
 
 def gap_none(information, entropy):
@@ -253,12 +228,7 @@ def gap_all(information, entropy):
     return torch.ones_like(entropy)
 
 
-def dci_perfect(importance):
-    return 1.0
-
-
 NAMED = [
-    ("mutual_information", information_naive, "nan_at_zero"),
     ("information_gap", gap_along_factors, "sorted_along_factors_in_columns"),
     (
         "information_gap",
@@ -266,33 +236,27 @@ NAMED = [
         "sorted_along_factors_in_rows",
     ),
     ("information_gap", gap_of_different_values, "ties_merged"),
-    ("disentanglement", dci_with_the_base_of_used, "base_of_used"),
     ("information_gap", the_published_bug, "sorted_along_factors"),
-    ("disentanglement", dci_naive, "nan_at_zero"),
     ("rotate_model", rotated_diagonal, "diagonal_kept"),
 ]
 
 # A code that does not turn earns nothing, and neither does a constant.
 ROWS = [
+    ("traversal_codes", codes_of_nothing, (False,) * 4),
+    ("traversal_codes", codes_in_place, (True, True, False, True)),
+    ("factor_loss", labels_as_a_number, (True, True, False, True)),
+    ("factor_loss", labels_plain_mean, (True, True, True, False)),
+    ("factor_loss", labels_zero, (False,) * 4),
     ("rotate_model", rotated_nothing, (False, False, False, False)),
     ("rotate_model", rotated_squeezed, (True, True, True, False)),
-    ("mutual_information", information_none, (False,) * 4),
-    ("mutual_information", information_by_torch, (True, True, True, False)),
     ("information_gap", gap_none, (False,) * 4),
     ("information_gap", gap_all, (False,) * 4),
     ("information_gap", gap_squeezed, (True, True, True, False)),
     ("information_gap", gap_of_known_factors, (True, True, False, False)),
-    ("disentanglement", dci_perfect, (False,) * 4),
-    ("disentanglement", dci_smoothed, (True, True, True, False)),
-    ("disentanglement", dci_with_the_base_of_used, (True, True, True, False)),
 ]
 
 SAYS = [
-    ("mutual_information", information_by_torch, "a level that never occurs"),
-    ("mutual_information", information_by_an_epsilon, "a level that never occurs"),
-    ("mutual_information", information_of_smoothed_cells, "where H(a) ="),
     ("information_gap", gap_squeezed, "a single factor"),
     ("information_gap", gap_of_known_factors, "NaN or infinite"),
-    ("disentanglement", dci_smoothed, "only their shares count"),
     ("rotate_model", rotated_squeezed, "one example"),
 ]
