@@ -1,31 +1,48 @@
-"""Exercises of lesson 07: the two terms, a fair grid, a density, the effective β."""
+"""Exercises of lesson 07: the parts of a VAE, a density, a prior, the effective β."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
-from torch.special import ndtri
 
-from course_utils import objectives, plots
+from course_utils import objectives
+from course_utils.grading.building import (
+    GRADIENTS,
+    LOSS,
+    ONE_STEP,
+    OUTPUTS,
+    THREE_STEPS,
+    Build,
+    built,
+)
 from course_utils.grading.criteria import (
     agrees,
     at_the_edges,
     between,
     gradients,
     normal,
-    output,
+    orthogonal,
     rows_stand_alone,
     uniform,
 )
-from course_utils.grading.declare import Step, Steps, declare, instead, words_beside
+from course_utils.grading.declare import (
+    Step,
+    Steps,
+    declare,
+    evaluate,
+    instead,
+    words_beside,
+)
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial
 from course_utils.grading.values import as_float
+from course_utils.models.likelihoods import reparameterise
 
-Pair = tuple[Tensor, Tensor]
 LOG_2PI = math.log(2 * math.pi)
 WORDS = words_beside(__file__)
 
@@ -45,7 +62,7 @@ def _own_row(dims: tuple[int, ...]) -> Criterion:
     return Criterion(alone.text, alone.points, test)
 
 
-# The rate in named steps, and the slips in them; lesson 08 has both again.
+# The rate in named steps, and the slips in them, which lesson 08 has.
 RATE_STEPS: dict[str, Step] = {
     "square": lambda mu: mu**2,
     "variance": lambda logvar: logvar.exp(),
@@ -66,218 +83,630 @@ RATE_SLIPS: dict[str, Steps] = {
 }
 
 
-# --- negative_elbo ------------------------------------------------------------------
-
-
-def _passes(generator: torch.Generator) -> list[Arguments]:
-    """Binary data, logits, and codes: batch, D and K all differ."""
-    drawn: list[Arguments] = []
-    for count, D, K in ((5, 11, 3), (7, 9, 4)):
-        chance = uniform(generator, count, D)
-        x = torch.bernoulli(chance, generator=generator)
-        logits = 1.5 * normal(generator, count, D)
-        mu, logvar = normal(generator, count, K), normal(generator, count, K) - 0.7
-        drawn.append((x, logits, mu, logvar))
-    return drawn
-
-
-def _hard_passes(generator: torch.Generator) -> dict[str, Arguments]:
-    (x, logits, mu, logvar), _ = _passes(generator)
-    steep = torch.tensor([-800.0, -60.0, 60.0, 800.0], dtype=torch.float64)
-    places = torch.randint(4, logits.shape, generator=generator)
-    low, high = (x, logits, mu, logvar - 35), (x, logits, mu, logvar + 21)
-    return {
-        "logits of ±60 and ±800, where a sigmoid rounds to 0 or 1 and an exponential "
-        "overflows (work on the logits themselves)": (x, steep[places], mu, logvar),
-        "logvar about -35 (take it as it is, with no clamp)": low,
-        "logvar about 21 (take it as it is, with no clamp)": high,
-    }
-
-
-def negative_elbo(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Pair:
-    """Distortion and rate of a batch at one drawn z an example, (N,) each, in nats."""
-    distortion = -objectives.bernoulli_log_prob(x, logits)
-    return distortion, objectives.gaussian_kl(mu, logvar)
-
-
 def _cut(value: Tensor) -> Tensor:
     return value.detach()
 
 
-NEGATIVE_ELBO = declare(
-    WORDS["negative_elbo"],
-    negative_elbo,
-    _passes,
+# --- the parts of a machine ---------------------------------------------------------
+
+
+class Encoder(nn.Module):
+    """x -> mu, logvar of q(z|x); the wrong ones below change one method."""
+
+    def __init__(self, D: int, H: int, K: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(D, H)
+        self.mu, self.logvar = nn.Linear(H, K), nn.Linear(H, K)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Hidden layer (N, H)."""
+        return self.hidden(x).relu()
+
+    def ends(self, mu: Tensor, logvar: Tensor) -> Any:
+        """Return the two heads, as asked."""
+        return mu, logvar
+
+    def forward(self, x: Tensor) -> Any:
+        """Map data (N, D) to mu and logvar of q(z|x), each (N, K)."""
+        h = self.features(x)
+        return self.ends(self.mu(h), self.logvar(h))
+
+
+def vae_encoder(D: int, H: int, K: int) -> nn.Module:
+    """Encode data (N, D) through H hidden units as mu and logvar, (N, K) each."""
+    return Encoder(D, H, K)
+
+
+def vae_decoder(K: int, H: int, D: int) -> nn.Module:
+    """Decode codes (N, K) through H hidden units as the logits of p(x|z), (N, D)."""
+    return nn.Sequential(nn.Linear(K, H), nn.ReLU(), nn.Linear(H, D))
+
+
+class Machine(nn.Module):
+    """A VAE that trains itself; the wrong ones below change one method."""
+
+    def __init__(self, D: int, H: int, K: int, lr: float) -> None:
+        super().__init__()
+        self.encoder, self.decoder = vae_encoder(D, H, K), vae_decoder(K, H, D)
+        self.optimiser = self.chosen(lr)
+
+    def chosen(self, lr: float) -> torch.optim.Optimizer:
+        """Make the optimiser."""
+        return torch.optim.Adam(self.parameters(), lr=lr)
+
+    def forward(self, x: Tensor, eps: Tensor) -> Any:
+        """Encode (N, D), draw z with the noise (N, K), decode: logits, mu, logvar."""
+        mu, logvar = self.encoder(x)
+        return self.decoder(self.drawn(mu, logvar, eps)), mu, logvar
+
+    def drawn(self, mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
+        """Draw z."""
+        return reparameterise(mu, logvar, eps)
+
+    def step(self, x: Tensor, eps: Tensor) -> float:
+        """Make one optimiser step; return the loss before it, nats per example."""
+        logits, mu, logvar = self(x, eps)
+        loss = self.loss(self.entropies(x, logits), mu, logvar)
+        self.update(loss)
+        return loss.item()
+
+    def entropies(self, x: Tensor, logits: Tensor) -> Tensor:
+        """Cross-entropy of each pixel, (N, D)."""
+        return functional.binary_cross_entropy_with_logits(logits, x, reduction="none")
+
+    def loss(self, entropies: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
+        """−ELBO, mean over the batch."""
+        return (entropies.sum(1) + objectives.gaussian_kl(mu, logvar)).mean()
+
+    def update(self, loss: Tensor) -> None:
+        """Move the weights."""
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+
+
+def vae(D: int, H: int, K: int, lr: float) -> nn.Module:
+    """Put encoder, decoder and Adam into a module that has ``step(x, eps)``."""
+    return Machine(D, H, K, lr)
+
+
+def _changed(kind: type[nn.Module], **methods: Any) -> Step:
+    """Build the same with other methods: a mistake."""
+    wrong = type("Wrong", (kind,), methods)
+    if kind is Encoder:
+        return lambda D, H, K: wrong(D, H, K)
+    return lambda D, H, K, lr: wrong(D, H, K, lr)
+
+
+# --- vae_encoder --------------------------------------------------------------------
+
+
+def _sizes(generator: torch.Generator) -> list[Arguments]:
+    """D, H and K: none is another, none twice another."""
+    more = int(torch.randint(3, (), generator=generator))
+    return [(11 + 2 * more, 7, 2), (13, 8 + more, 3)]
+
+
+def _images(generator: torch.Generator, D: int, H: int, K: int) -> list[Arguments]:
+    return [(uniform(generator, 5, D).round(),)] * 3
+
+
+def _with_mlp(*layers: nn.Module) -> nn.Module:
+    return nn.Sequential(*layers, _Halves())
+
+
+class _Halves(nn.Module):
+    """The two halves of each row."""
+
+    def forward(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        mu, logvar = h.chunk(2, dim=1)
+        return mu, logvar
+
+
+def _one_layer(D: int, H: int, K: int) -> nn.Module:
+    return _with_mlp(nn.Linear(D, 2 * K))
+
+
+def _two_hidden(D: int, H: int, K: int) -> nn.Module:
+    return _with_mlp(
+        nn.Linear(D, H), nn.ReLU(), nn.Linear(H, H), nn.ReLU(), nn.Linear(H, 2 * K)
+    )
+
+
+VAE_ENCODER = declare(
+    WORDS["vae_encoder"],
+    vae_encoder,
+    _sizes,
     criteria=(
-        output(0, "distortion", what="the distortion, the cross-entropy"),
-        output(1, "rate", what="the rate, the KL to the prior"),
-        at_the_edges(_hard_passes, "exact at extreme logits and variances"),
-        gradients("both terms can be trained through"),
-        _own_row((0, 0, 0, 0)),
+        built(OUTPUTS, "mu and logvar", 2.0),
+        built(GRADIENTS, "it can be trained", 1.0),
     ),
-    gradients=(1, 2, 3),
-    steps={
-        "entropies": lambda x, logits: functional.binary_cross_entropy_with_logits(
-            logits, x, reduction="none"
-        ),
-        "shares": lambda logits: logits.sigmoid(),
-        **RATE_STEPS,
-        "kls": lambda square, variance, log_variance: (
-            0.5 * (square + variance - log_variance - 1)
-        ),
-        "distortion": lambda entropies: entropies.sum(1),
-        "rate": lambda kls: kls.sum(1),
-        "answer": lambda distortion, rate: (distortion, rate),
-    },
+    probe=Build(vae_encoder, _images),
     mistakes={
-        "mean_over_pixels": instead(distortion=lambda entropies: entropies.mean(1)),
-        "mean_over_latents": instead(rate=lambda kls: kls.mean(1)),
-        "both_means": lambda entropies, kls: (entropies.mean(1), kls.mean(1)),
-        "log_likelihood": instead(distortion=lambda distortion: -distortion),
-        "negative_kl": instead(rate=lambda rate: -rate),
-        "sigmoid_twice": instead(logits=lambda logits: logits.sigmoid()),
-        "logits_as_probabilities": instead(
-            entropies=lambda x, logits: -x * logits.log() - (1 - x) * (1 - logits).log()
+        "no_activation": _changed(Encoder, features=lambda self, x: self.hidden(x)),
+        "tanh": _changed(Encoder, features=lambda self, x: self.hidden(x).tanh()),
+        "sigmoid_inside": _changed(
+            Encoder, features=lambda self, x: self.hidden(x).sigmoid()
         ),
-        "squared_error": instead(entropies=lambda x, shares: (x - shares) ** 2),
-        "half_squared_error": instead(
-            entropies=lambda x, shares: (x - shares) ** 2 / 2
+        "relu_at_the_end": _changed(
+            Encoder, ends=lambda self, mu, logvar: (mu.relu(), logvar.relu())
         ),
-        "squared_error_of_logits": instead(
-            entropies=lambda x, logits: (x - logits) ** 2
+        "relu_on_mu": _changed(
+            Encoder, ends=lambda self, mu, logvar: (mu.relu(), logvar)
         ),
-        "absolute_error": instead(entropies=lambda x, shares: (x - shares).abs()),
-        "white_ignored": instead(
-            entropies=lambda x, logits: -x * functional.logsigmoid(logits)
+        "relu_on_logvar": _changed(
+            Encoder, ends=lambda self, mu, logvar: (mu, logvar.relu())
         ),
-        "ink_ignored": instead(
-            entropies=lambda x, logits: (1 - x) * functional.softplus(logits)
+        "softplus": _changed(
+            Encoder, ends=lambda self, mu, logvar: (mu, functional.softplus(logvar))
         ),
-        "arguments_swapped": instead(
-            entropies=lambda x, shares: functional.binary_cross_entropy(
-                x, shares, reduction="none"
-            )
+        "variance": _changed(Encoder, ends=lambda self, mu, logvar: (mu, logvar.exp())),
+        "deviation": _changed(
+            Encoder, ends=lambda self, mu, logvar: (mu, (0.5 * logvar).exp())
         ),
-        "arguments_swapped_with_logits": instead(
-            entropies=lambda x, logits: functional.softplus(x) - x * logits
+        "tanh_on_mu": _changed(
+            Encoder, ends=lambda self, mu, logvar: (mu.tanh(), logvar)
         ),
-        "pixels_784": instead(distortion=lambda entropies: 784 * entropies.mean(1)),
-        "pixels_64": instead(distortion=lambda entropies: 64 * entropies.mean(1)),
-        "distortion_detached": instead(distortion=lambda distortion: _cut(distortion)),
-        "rate_detached": instead(rate=lambda rate: _cut(rate)),
-        "both_detached": lambda distortion, rate: (_cut(distortion), _cut(rate)),
-        "distortion_of_batch": instead(
-            distortion=lambda x, entropies: entropies.mean().expand(len(x))
+        "clamped": _changed(
+            Encoder, ends=lambda self, mu, logvar: (mu, logvar.clamp(-0.1, 0.1))
         ),
-        "softmax_over_pixels": instead(
-            distortion=lambda x, logits: -(x * logits.log_softmax(1)).sum(1)
+        "one_tensor": _changed(
+            Encoder, ends=lambda self, mu, logvar: torch.cat([mu, logvar], 1)
         ),
-        "white_sign": instead(
-            entropies=lambda x, logits: (
-                -x * functional.logsigmoid(logits)
-                + (1 - x) * functional.logsigmoid(-logits)
-            )
+        "mu_alone": _changed(Encoder, ends=lambda self, mu, logvar: mu),
+        "detached": _changed(
+            Encoder, ends=lambda self, mu, logvar: (mu.detach(), logvar.detach())
         ),
-        "loss_and_rate": lambda distortion, rate: (distortion + rate, rate),
-        "mean_of_all_kls": instead(rate=lambda x, kls: kls.mean().expand(len(x))),
-        "half_dropped": instead(rate=lambda rate: 2 * rate),
-        "logvar_squared": instead(variance=lambda logvar: logvar**2),
-        "one_missing": instead(kls=lambda kls: kls + 0.5),
-        "one_added": instead(kls=lambda kls: kls + 1),
-        "kl_reversed": instead(
-            kls=lambda mu, logvar, variance: 0.5 * ((1 + mu**2) / variance + logvar - 1)
+        "features_cut": _changed(
+            Encoder, features=lambda self, x: self.hidden(x).relu().detach()
         ),
-        "one_subtracted_once": instead(rate=lambda kls: (kls + 0.5).sum(1) - 0.5),
-        "both_signs": lambda distortion, rate: (-distortion, -rate),
-        "default_reduction": lambda entropies, rate: (entropies.mean(), rate.mean()),
-        "batch_mean": lambda distortion, rate: (distortion.mean(), rate.mean()),
-        "batch_sum": lambda distortion, rate: (distortion.sum(), rate.sum()),
-        "scalar_kl": instead(rate=lambda rate: rate.sum().expand_as(rate)),
-        "scalar_mean_kl": instead(rate=lambda rate: rate.mean().expand_as(rate)),
-        "kl_sum_beside_rows": instead(rate=lambda rate: rate.sum()),
-        "added": lambda distortion, rate: distortion + rate,
-        "order_swapped": lambda distortion, rate: (rate, distortion),
-        "per_dimension": lambda entropies, kls: (entropies, kls),
-        **RATE_SLIPS,
+        "one_layer": _one_layer,
+        "two_hidden": _two_hidden,
     },
 )
 
 
-# --- quantile_grid ------------------------------------------------------------------
+# --- vae_decoder --------------------------------------------------------------------
 
 
-def _counts(generator: torch.Generator) -> list[Arguments]:
-    drawn = torch.randperm(30, generator=generator)[:3] + 3
-    return [(int(n),) for n in drawn]
+def _decoder_sizes(generator: torch.Generator) -> list[Arguments]:
+    return [(K, H, D) for D, H, K in _sizes(generator)]
 
 
-def _on_axes(axis: Tensor) -> Tensor:
-    """Put an axis left to right and, from the top down, in reverse: (n·n, 2)."""
-    rows, columns = torch.meshgrid(axis.flip(0), axis, indexing="ij")
-    return torch.stack([columns, rows], dim=2).reshape(-1, 2)
+def _codes(generator: torch.Generator, K: int, H: int, D: int) -> list[Arguments]:
+    return [(normal(generator, 5, K),)] * 3
 
 
-def _equal_mass(trial: Trial) -> None:
-    for (n,) in trial.inputs():
-        got = trial.call(n)
-        want = ndtri((torch.arange(n) + 0.5) / n)[:, None].expand(n, n)
-        for axis in (0, 1):
-            values = got[:, axis].sort().values.reshape(n, n)
-            trial.expect_close(values, want, f"the values of z{axis + 1}, sorted")
+VAE_DECODER = declare(
+    WORDS["vae_decoder"],
+    vae_decoder,
+    _decoder_sizes,
+    criteria=(
+        built(OUTPUTS, "the logits of the pixels", 2.0),
+        built(GRADIENTS, "it can be trained", 1.0),
+    ),
+    probe=Build(vae_decoder, _codes),
+    steps={"hidden": lambda K, H: nn.Linear(K, H), "out": lambda H, D: nn.Linear(H, D)},
+    mistakes={
+        "sigmoid": lambda hidden, out: nn.Sequential(
+            hidden, nn.ReLU(), out, nn.Sigmoid()
+        ),
+        "relu_at_the_end": lambda hidden, out: nn.Sequential(
+            hidden, nn.ReLU(), out, nn.ReLU()
+        ),
+        "tanh_at_the_end": lambda hidden, out: nn.Sequential(
+            hidden, nn.ReLU(), out, nn.Tanh()
+        ),
+        "softmax": lambda hidden, out: nn.Sequential(
+            hidden, nn.ReLU(), out, nn.Softmax(dim=1)
+        ),
+        "no_activation": lambda hidden, out: nn.Sequential(hidden, out),
+        "sigmoid_inside": lambda hidden, out: nn.Sequential(hidden, nn.Sigmoid(), out),
+        "tanh": lambda hidden, out: nn.Sequential(hidden, nn.Tanh(), out),
+        "one_layer": lambda K, D: nn.Linear(K, D),
+        "turned_round": lambda K, H, D: nn.Sequential(
+            nn.Linear(D, H), nn.ReLU(), nn.Linear(H, K)
+        ),
+        "two_heads": lambda K, H, D: nn.Sequential(
+            nn.Linear(K, H), nn.ReLU(), nn.Linear(H, 2 * D)
+        ),
+    },
+)
 
 
-def _reading_order(trial: Trial) -> None:
-    for (n,) in trial.inputs():
-        z = trial.call(n).reshape(n, n, 2)
-        right = z[0, 1:, 0] > z[0, :-1, 0]
-        down = z[1:, 0, 1] < z[:-1, 0, 1]
-        same = z[:, :, 0].std(0).max() + z[:, :, 1].std(1).max()
-        if not (right.all() and down.all() and same < 1e-4):
+# --- vae ----------------------------------------------------------------------------
+
+
+def _settings(generator: torch.Generator) -> list[Arguments]:
+    """Draw sizes, and a learning rate of its own each."""
+    return [(*sizes, between(generator, 0.02, 0.1)) for sizes in _sizes(generator)]
+
+
+def _batches(
+    generator: torch.Generator, D: int, H: int, K: int, lr: float
+) -> list[Arguments]:
+    """Draw three batches: binary images, and noise."""
+    return [
+        (uniform(generator, N, D).round(), normal(generator, N, K)) for N in (5, 8, 5)
+    ]
+
+
+def _loss(of: Step) -> Step:
+    """Change the loss: ``of`` asks for entropies (N, D), kls (N, K), mu, logvar."""
+
+    def loss(self: Machine, entropies: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
+        known = {"entropies": entropies, "mu": mu, "logvar": logvar}
+        value: Tensor = evaluate("loss", known, {**RATE_STEPS, **TERMS}, {"loss": of})
+        return value
+
+    return _changed(Machine, loss=loss)
+
+
+TERMS: dict[str, Step] = {
+    "kls": lambda square, variance, log_variance: (
+        0.5 * (square + variance - log_variance - 1)
+    ),
+    "distortion": lambda entropies: entropies.sum(1),
+    "rate": lambda kls: kls.sum(1),
+    "loss": lambda distortion, rate: (distortion + rate).mean(),
+}
+
+
+def _no_zero_grad(self: Machine, loss: Tensor) -> None:
+    loss.backward()
+    self.optimiser.step()
+
+
+def _optimiser_anew(self: Machine, loss: Tensor) -> None:
+    self.optimiser = self.chosen(self.optimiser.param_groups[0]["lr"])
+    Machine.update(self, loss)
+
+
+def _step_first(self: Machine, loss: Tensor) -> None:
+    self.optimiser.zero_grad()
+    self.optimiser.step()
+    loss.backward()
+
+
+def _zeroed_late(self: Machine, loss: Tensor) -> None:
+    loss.backward()
+    self.optimiser.zero_grad()
+    self.optimiser.step()
+
+
+def _no_step(self: Machine, loss: Tensor) -> None:
+    self.optimiser.zero_grad()
+    loss.backward()
+
+
+def _ascent(self: Machine, loss: Tensor) -> None:
+    Machine.update(self, -loss)
+
+
+def _loss_after(self: Machine, x: Tensor, eps: Tensor) -> float:
+    Machine.step(self, x, eps)
+    logits, mu, logvar = self(x, eps)
+    return float(self.loss(self.entropies(x, logits), mu, logvar))
+
+
+def _loss_at_mu(self: Machine, x: Tensor, eps: Tensor) -> float:
+    return Machine.step(self, x, torch.zeros_like(eps))
+
+
+def _part_of_the_machine(part: str) -> Step:
+    return _changed(
+        Machine,
+        chosen=lambda self, lr: torch.optim.Adam(getattr(self, part).parameters(), lr),
+    )
+
+
+VAE = declare(
+    WORDS["vae"],
+    vae,
+    _settings,
+    criteria=(
+        built(OUTPUTS, "forward: encode, draw, decode", 2.0),
+        built(GRADIENTS, "gradients reach the encoder through the draw", 1.0),
+        built(LOSS, "step returns −ELBO of the batch", 2.0),
+        built(ONE_STEP, "one step moves the weights where it should", 1.0),
+        built(THREE_STEPS, "three steps do", 1.0),
+    ),
+    probe=Build(vae, _batches),
+    mistakes={
+        "variance_for_sigma": _changed(
+            Machine, drawn=lambda self, mu, logvar, eps: mu + logvar.exp() * eps
+        ),
+        "logvar_for_sigma": _changed(
+            Machine, drawn=lambda self, mu, logvar, eps: mu + logvar * eps
+        ),
+        "no_noise": _changed(Machine, drawn=lambda self, mu, logvar, eps: mu),
+        "noise_alone": _changed(Machine, drawn=lambda self, mu, logvar, eps: eps),
+        "sigma_missing": _changed(
+            Machine, drawn=lambda self, mu, logvar, eps: mu + eps
+        ),
+        "draw_detached": _changed(
+            Machine,
+            drawn=lambda self, mu, logvar, eps: (
+                reparameterise(mu, logvar, eps).detach()
+            ),
+        ),
+        "sigmoid_in_forward": _changed(
+            Machine,
+            forward=lambda self, x, eps: (
+                Machine.forward(self, x, eps)[0].sigmoid(),
+                *self.encoder(x),
+            ),
+        ),
+        "outputs_reordered": _changed(
+            Machine,
+            forward=lambda self, x, eps: Machine.forward(self, x, eps)[::-1],
+        ),
+        "mean_over_pixels": _loss(lambda entropies, rate: (
+            entropies.mean(1) + rate).mean()),
+        "mean_over_latents": _loss(lambda distortion, kls: (
+            distortion + kls.mean(1)).mean()),
+        "both_means": _loss(lambda entropies, kls: entropies.mean() + kls.mean()),
+        "batch_sum": _loss(lambda distortion, rate: (distortion + rate).sum()),
+        "rate_of_the_batch": _loss(lambda distortion, rate: (
+            distortion.mean() + rate.sum())),
+        "distortion_of_the_batch": _loss(lambda distortion, rate: (
+            distortion.sum() + rate.mean())),
+        "no_rate": _loss(lambda distortion: distortion.mean()),
+        "no_distortion": _loss(lambda rate: rate.mean()),
+        "negative_kl": _loss(lambda distortion, rate: (distortion - rate).mean()),
+        "elbo_itself": _loss(lambda distortion, rate: -(distortion + rate).mean()),
+        "log_likelihood": _loss(lambda distortion, rate: (-distortion + rate).mean()),
+        "half_dropped": _loss(lambda distortion, rate: (distortion + 2 * rate).mean()),
+        "rate_detached": _loss(lambda distortion, rate: (
+            distortion + rate.detach()).mean()),
+        "distortion_detached": _loss(lambda distortion, rate: (
+            distortion.detach() + rate).mean()),
+        "sigmoid_twice": _changed(Machine, entropies=lambda self, x, logits: (
+            Machine.entropies(self, x, logits.sigmoid()))),
+        "arguments_swapped": _changed(Machine, entropies=lambda self, x, logits: (
+            functional.softplus(x) - x * logits)),
+        "squared_error": _changed(Machine, entropies=lambda self, x, logits: (
+            (x - logits.sigmoid()) ** 2)),
+        "squared_error_of_logits": _changed(Machine, entropies=lambda self, x, logits: (
+            (x - logits) ** 2)),
+        "no_zero_grad": _changed(Machine, update=_no_zero_grad),
+        "optimiser_anew": _changed(Machine, update=_optimiser_anew),
+        "step_first": _changed(Machine, update=_step_first),
+        "zeroed_late": _changed(Machine, update=_zeroed_late),
+        "no_step": _changed(Machine, update=_no_step),
+        "ascent": _changed(Machine, update=_ascent),
+        "loss_after": _changed(Machine, step=_loss_after),
+        "loss_at_mu": _changed(Machine, step=_loss_at_mu),
+        "encoder_alone": _part_of_the_machine("encoder"),
+        "decoder_alone": _part_of_the_machine("decoder"),
+        "plain_descent": _changed(
+            Machine, chosen=lambda self, lr: torch.optim.SGD(self.parameters(), lr)
+        ),
+    },
+)  # fmt: skip
+
+
+# --- prior_samples ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Decoder:
+    """A decoder with a known inverse: the codes can be read off its logits."""
+
+    weight: Tensor  # (D, K), with orthogonal columns
+    bias: Tensor  # (D,)
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """Map codes (N, K) to logits (N, D)."""
+        if z.ndim != 2 or z.shape[1] != self.weight.shape[1]:
+            K = self.weight.shape[1]
+            shape = tuple(z.shape)
+            raise RuntimeError(f"decode wants codes (count, {K}), got shape {shape}")
+        return z @ self.weight.T + self.bias
+
+    def codes(self, images: Tensor) -> Tensor:
+        """Read the codes (N, K) off probabilities (N, D)."""
+        logits = torch.logit(images.double(), eps=1e-9) - self.bias
+        return logits @ self.weight.double()
+
+
+def _decoders(generator: torch.Generator) -> list[Arguments]:
+    drawn: list[Arguments] = []
+    for count, D, K in ((4000, 7, 3), (4000, 6, 2)):
+        weight = orthogonal(generator, D)[:, :K].float()
+        decode = Decoder(weight, 0.5 * normal(generator, D).float())
+        seed = int(torch.randint(1000, (), generator=generator))
+        drawn.append((decode, count, K, torch.Generator().manual_seed(seed)))
+    return drawn
+
+
+def prior_samples(
+    decode: Step, count: int, K: int, generator: torch.Generator
+) -> Tensor:
+    """Draw codes from the prior; return the probabilities of ink, (count, D)."""
+    return torch.sigmoid(decode(torch.randn(count, K, generator=generator)))
+
+
+def _are_probabilities(trial: Trial) -> None:
+    for decode, count, K, generator in trial.inputs():
+        got = trial.call(decode, count, K, generator)
+        if got.min() < 0 or got.max() > 1:
             raise Refused(
-                "the points are not in reading order: within a row z1 grows, z2 stays; "
-                "from row to row z2 falls, so that the top row comes first."
+                f"its values go from {got.min():.3g} to {got.max():.3g}: expected "
+                "probabilities. The decoder gives logits."
             )
+        trial.expect_close(
+            torch.sigmoid(decode(decode.codes(got).float())),
+            got,
+            "the images are not those of any codes that went through the decoder once",
+            tolerance=1e-3,
+        )
 
 
-QUANTILE_GRID = declare(
-    WORDS["quantile_grid"],
-    plots.quantile_grid,
-    _counts,
+def _from_the_prior(trial: Trial) -> None:
+    for decode, count, K, generator in trial.inputs():
+        z = decode.codes(trial.call(decode, count, K, generator))
+        mean, cov = z.mean(0), torch.cov(z.T)
+        if mean.abs().max() > 0.1 or (cov - torch.eye(K)).abs().max() > 0.15:
+            raise Refused(
+                f"the {count} codes have the means {_in_words(mean)} and the variances "
+                f"{_in_words(cov.diag())}; expected about 0 and 1, unrelated."
+            )
+        fourth = ((z - mean) ** 4).mean(0) / cov.diag() ** 2
+        if (fourth - 3).abs().max() > 0.7:
+            raise Refused("the codes have mean 0 and variance 1, and are no Gaussian.")
+
+
+def _in_words(values: Tensor) -> str:
+    return ", ".join(f"{value:.2f}" for value in values)
+
+
+def _by_the_generator(trial: Trial) -> None:
+    (decode, count, K, generator), *_ = trial.inputs()
+    other = torch.Generator().manual_seed(generator.initial_seed() + 1)
+    once, again, new = (
+        trial.call(decode, count, K, g) for g in (generator, generator, other)
+    )
+    if not torch.equal(once, again):
+        raise Refused("the same generator gives other images: pass it to the draw.")
+    if torch.equal(once, new):
+        raise Refused("another generator gives the same images: pass it to the draw.")
+
+
+PRIOR_SAMPLES = declare(
+    WORDS["prior_samples"],
+    prior_samples,
+    _decoders,
     criteria=(
-        Criterion("every column and row stands for 1/n", 1.0, _equal_mass),
-        Criterion("in reading order, the top row first", 1.0, _reading_order),
-        agrees("the grid is right", 3.0),
+        Criterion("decoded once, to probabilities", 1.0, _are_probabilities),
+        Criterion("the codes come from N(0, I)", 2.0, _from_the_prior),
+        Criterion("drawn by the generator", 1.0, _by_the_generator),
     ),
+    tolerance=1e-4,
     steps={
-        "shares": lambda n: (torch.arange(n) + 0.5) / n,
-        "axis": lambda shares: ndtri(shares),
-        "answer": _on_axes,
+        "z": lambda count, K, generator: torch.randn(count, K, generator=generator),
+        "logits": lambda decode, z: decode(z),
+        "answer": lambda logits: logits.sigmoid(),
     },
     mistakes={
-        "square_of_one": instead(axis=lambda n: torch.linspace(-1, 1, n)),
-        "square_of_two": instead(axis=lambda n: torch.linspace(-2, 2, n)),
-        "square_of_three": instead(axis=lambda n: torch.linspace(-3, 3, n)),
-        "ends_cut": instead(shares=lambda n: torch.linspace(0.05, 0.95, n)),
-        "narrow_ends_cut": instead(shares=lambda n: torch.linspace(0.01, 0.99, n)),
-        "one_too_many": instead(shares=lambda n: torch.linspace(0, 1, n + 2)[1:-1]),
-        "with_ends": instead(shares=lambda n: torch.linspace(0, 1, n)),
-        "left_edges": instead(shares=lambda n: torch.arange(n) / n),
-        "right_edges": instead(shares=lambda n: torch.arange(1, n + 1) / n),
-        "counted_from_zero": instead(shares=lambda n: (torch.arange(n) - 0.5) / n),
-        "double": lambda answer: answer.double(),
-        "not_transformed": instead(axis=lambda shares: shares),
-        "root_missing": instead(axis=lambda shares: torch.erfinv(2 * shares - 1)),
-        "logistic": instead(axis=lambda shares: torch.logit(shares)),
-        "bottom_first": lambda answer: answer * torch.tensor([1.0, -1.0]),
-        "columns_first": lambda answer, n: (
-            answer.reshape(n, n, 2).transpose(0, 1).reshape(-1, 2)
+        "logits_as_they_are": lambda logits: logits,
+        "sigmoid_twice": lambda answer: answer.sigmoid(),
+        "softmax": lambda logits: logits.softmax(1),
+        "exp": lambda logits: logits.exp(),
+        "tossed": lambda answer: (answer > 0.5).float(),
+        "uniform": instead(
+            z=lambda count, K, generator: torch.rand(count, K, generator=generator)
         ),
-        "axes_swapped": lambda answer: answer.flip(1),
-        "meshgrid_as_is": lambda axis: torch.cartesian_prod(axis, axis),
-        "diagonal": lambda axis: torch.stack([axis, axis], dim=1),
+        "uniform_square": instead(
+            z=lambda count, K, generator: (
+                2 * torch.rand(count, K, generator=generator) - 1
+            )
+        ),
+        "the_mean_alone": instead(z=lambda count, K: torch.zeros(count, K)),
+        "one_code": instead(
+            z=lambda count, K, generator: torch.randn(1, K, generator=generator).expand(
+                count, K
+            )
+        ),
+        "one_number_a_code": instead(
+            z=lambda count, K, generator: torch.randn(
+                count, 1, generator=generator
+            ).expand(count, K)
+        ),
+        "codes_alone": lambda z: z,
+        "one_image": instead(
+            z=lambda K, generator: torch.randn(1, K, generator=generator)
+        ),
     },
-    tolerance=1e-5,
 )
+
+
+# --- mixture_rate -------------------------------------------------------------------
+
+
+def _mixtures(generator: torch.Generator) -> list[Arguments]:
+    """Draw codes with their q, and a mixture: N, K and C all differ."""
+    drawn: list[Arguments] = []
+    for N, K, C in ((5, 3, 4), (7, 2, 3)):
+        mu, logvar = normal(generator, N, K), normal(generator, N, K) - 1
+        z = reparameterise(mu, logvar, normal(generator, N, K))
+        weights = torch.softmax(normal(generator, C), 0)
+        means, logvars = 1.5 * normal(generator, C, K), normal(generator, C, K) - 0.5
+        drawn.append((z, mu, logvar, weights, means, logvars))
+    return drawn
+
+
+def _far_codes(generator: torch.Generator) -> dict[str, Arguments]:
+    (z, mu, logvar, *mixture), _ = _mixtures(generator)
+    said = "codes far from all components, whose densities round to 0 (add logarithms)"
+    return {said: (z + 60, mu + 60, logvar, *mixture)}
+
+
+def _log_normal(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
+    """Log-density of each coordinate."""
+    return -0.5 * ((x - mean) ** 2 / logvar.exp() + logvar + LOG_2PI)
+
+
+def mixture_rate(
+    z: Tensor,
+    mu: Tensor,
+    logvar: Tensor,
+    weights: Tensor,
+    means: Tensor,
+    logvars: Tensor,
+) -> Tensor:
+    """KL(q ‖ mixture), estimated at one drawn z an example, (N,)."""
+    log_q = _log_normal(z, mu, logvar).sum(1)
+    each = _log_normal(z[:, None], means, logvars).sum(2)  # (N, C)
+    return log_q - (each + weights.log()).logsumexp(1)
+
+
+MIXTURE_RATE = declare(
+    WORDS["mixture_rate"],
+    mixture_rate,
+    _mixtures,
+    criteria=(
+        agrees("equal to log q(z|x) − log p(z)", 2.0),
+        at_the_edges(_far_codes, "far from all components, too"),
+        gradients("networks and prior can be trained through it"),
+        rows_stand_alone(dims=(0, 0, 0)),
+    ),
+    gradients=(0, 1, 2, 3, 4, 5),
+    steps={
+        "log_q": lambda z, mu, logvar: _log_normal(z, mu, logvar).sum(1),
+        "each": lambda z, means, logvars: (  # (N, C)
+            _log_normal(z[:, None], means, logvars).sum(2)
+        ),
+        "joint": lambda each, weights: each + weights.log(),
+        "log_p": lambda joint: joint.logsumexp(1),
+        "answer": lambda log_q, log_p: log_q - log_p,
+    },
+    mistakes={
+        "wrong_sign": lambda answer: -answer,
+        "prior_alone": lambda log_p: -log_p,
+        "code_alone": lambda log_q: log_q,
+        "added": lambda log_q, log_p: log_q + log_p,
+        "weights_forgotten": instead(joint=lambda each: each),
+        "equal_weights": instead(joint=lambda each: each - math.log(each.shape[1])),
+        "weights_not_log": instead(joint=lambda each, weights: each + weights),
+        "logarithms_averaged": instead(
+            log_p=lambda each, weights: (weights * each).sum(1)
+        ),
+        "logarithms_summed": instead(log_p=lambda joint: joint.sum(1)),
+        "best_component": instead(log_p=lambda joint: joint.max(1).values),
+        "sigma_for_variance": instead(logvars=lambda logvars: 2 * logvars),
+        "standard_normal": lambda log_q, z: log_q - _log_normal(
+            z, 0 * z, 0 * z).sum(1),
+        "at_the_mean": instead(z=lambda mu: mu),
+        "mean_over_latents": instead(
+            log_q=lambda z, mu, logvar: _log_normal(z, mu, logvar).mean(1)
+        ),
+        "of_the_batch": lambda answer: answer.mean(),
+        "q_cut": instead(log_q=lambda log_q: _cut(log_q)),
+        "prior_cut": instead(log_p=lambda log_p: _cut(log_p)),
+        "draw_cut": instead(z=lambda z: _cut(z)),
+    },
+)  # fmt: skip
 
 
 # --- gaussian_log_prob --------------------------------------------------------------
@@ -496,4 +925,12 @@ EFFECTIVE_BETA = declare(
     },
 )
 
-EXERCISES = (NEGATIVE_ELBO, QUANTILE_GRID, GAUSSIAN_LOG_PROB, EFFECTIVE_BETA)
+EXERCISES = (
+    VAE_ENCODER,
+    VAE_DECODER,
+    VAE,
+    PRIOR_SAMPLES,
+    GAUSSIAN_LOG_PROB,
+    MIXTURE_RATE,
+    EFFECTIVE_BETA,
+)

@@ -20,7 +20,9 @@ NOISES = ("fixed", "scalar", "pixel")
 
 
 def reparameterise(
-    mu: torch.Tensor, logvar: torch.Tensor, generator: torch.Generator | None = None
+    mu: torch.Tensor,
+    logvar: torch.Tensor,
+    noise: torch.Tensor | torch.Generator | None = None,
 ) -> torch.Tensor:
     """Draw z = mu + σ ε with σ = exp(½ logvar) and ε from N(0, I), one ε an element.
 
@@ -31,8 +33,9 @@ def reparameterise(
     ----------
     mu, logvar
         Mean and log σ² of q(z|x), of one shape, such as (N, K).
-    generator
-        Where ε comes from; torch's global one by default.
+    noise
+        ε itself, in that shape, or the generator that it is drawn by; torch's global
+        one by default.
 
     Returns
     -------
@@ -56,8 +59,14 @@ def reparameterise(
             f"mu has shape {tuple(mu.shape)}, logvar {tuple(logvar.shape)}; expected "
             "one shape for both"
         )
-    eps = torch.randn(mu.shape, generator=generator, dtype=mu.dtype, device=mu.device)
-    return mu + torch.exp(0.5 * logvar) * eps
+    if not isinstance(noise, torch.Tensor):
+        noise = torch.randn(mu.shape, generator=noise, dtype=mu.dtype, device=mu.device)
+    if noise.shape != mu.shape:
+        raise ValueError(
+            f"noise has shape {tuple(noise.shape)}; expected that of mu, "
+            f"{tuple(mu.shape)}"
+        )
+    return mu + torch.exp(0.5 * logvar) * noise
 
 
 class Bernoulli(NamedTuple):

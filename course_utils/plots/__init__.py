@@ -2,7 +2,7 @@
 
 from course_utils.plots.codes import quantile_grid, scatter_digits
 from course_utils.plots.curves import history
-from course_utils.plots.figures import SHORTEST_ALT, Figure, render, show
+from course_utils.plots.figures import SHORTEST_ALT, Figure, redrawn, render, show
 from course_utils.plots.images import as_images, image_rows, tiles
 from course_utils.plots.style import (
     CLASSES,
@@ -32,6 +32,7 @@ __all__ = [
     "history",
     "image_rows",
     "quantile_grid",
+    "redrawn",
     "render",
     "scatter_digits",
     "show",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+from collections.abc import Callable
 from typing import Any
 
 SHORTEST_ALT = 40
@@ -56,6 +57,38 @@ def show(fig: Any, *, alt: str, caption: str = "") -> None:
     from IPython.display import display
 
     display(render(fig, alt=alt, caption=caption))
+
+
+def redrawn(*, alt: str, caption: str = "") -> Callable[[Any], None]:
+    """Prepare a place for one figure that is drawn again and again, as a model learns.
+
+    Nothing is cleared: the output is updated in its place, and a stored notebook keeps
+    the last drawing alone.
+
+    Parameters
+    ----------
+    alt, caption
+        As in `show`; they hold for the last drawing.
+
+    Returns
+    -------
+    callable
+        Takes a matplotlib figure, displays it in the place of the one before, and
+        closes it.
+    """
+    from IPython.display import display
+
+    place: Any = None
+
+    def draw(fig: Any) -> None:
+        nonlocal place
+        figure = render(fig, alt=alt, caption=caption)
+        if place is None:
+            place = display(figure, display_id=True)
+        else:
+            place.update(figure)
+
+    return draw
 
 
 def render(fig: Any, *, alt: str, caption: str = "") -> Figure:

@@ -41,6 +41,14 @@ def test_z_follows_its_generator_and_lets_gradients_through():
     assert torch.allclose(logvar.grad, want, atol=1e-14)
 
 
+def test_noise_may_be_given_itself():
+    mu, logvar = torch.zeros(4, 3), torch.full((4, 3), 2 * math.log(3.0))
+    eps = torch.randn(4, 3, generator=seeded())
+    torch.testing.assert_close(reparameterise(mu, logvar, eps), 3 * eps)
+    with pytest.raises(ValueError, match=r"noise has shape \(3,\)"):
+        reparameterise(mu, logvar, eps[0])
+
+
 def test_z_needs_one_shape():
     with pytest.raises(ValueError, match=r"mu has shape \(4, 3\), logvar \(3,\)"):
         reparameterise(torch.zeros(4, 3), torch.zeros(3))

@@ -160,3 +160,50 @@ def test_fewer_colours_make_the_picture_smaller_and_change_little():
         for png in (buffer.getvalue(), view.png)
     )
     assert np.abs(before - after).mean() < 2
+
+
+class Place:
+    """Takes what is displayed, as a notebook does."""
+
+    def __init__(self):
+        self.shown = []
+
+    def display(self, figure, display_id=None):
+        assert display_id
+        self.shown.append([figure])
+        return self
+
+    def update(self, figure):
+        self.shown[-1].append(figure)
+
+
+def test_a_redrawn_figure_is_one_output_that_changes(monkeypatch):
+    place = Place()
+    monkeypatch.setattr("IPython.display.display", place.display)
+    redraw = plots.redrawn(alt=ALT, caption="again")
+    for _ in range(3):
+        fig = line()
+        redraw(fig)
+        assert not plt.fignum_exists(fig.number)
+    ((first, *_, last),) = place.shown
+    assert len(place.shown[0]) == 3
+    assert first.alt == last.alt == ALT and last.caption == "again"
+    plots.redrawn(alt=ALT)(line())
+    assert len(place.shown) == 2
+
+
+def test_a_stored_notebook_keeps_the_last_drawing_alone(tmp_path):
+    nbformat = pytest.importorskip("nbformat")
+    from nbclient import NotebookClient
+
+    source = f"""
+import matplotlib.pyplot as plt
+from course_utils import plots
+redraw = plots.redrawn(alt={ALT!r}, caption="last")
+for width in (2, 3, 4):
+    redraw(plt.figure(figsize=(width, 1), dpi=50))
+"""
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    NotebookClient(nb, kernel_name="python3").execute()
+    (output,) = nb.cells[0].outputs
+    assert "width:200px" in output.data["text/html"]
