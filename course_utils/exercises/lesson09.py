@@ -272,11 +272,16 @@ BUDGET_STEP = declare(
 
 
 def price_slacks(
-    D_low: float, R_low: float, D_high: float, R_high: float, low: float, high: float
+    dist_low: float,
+    rate_low: float,
+    dist_high: float,
+    rate_high: float,
+    low: float,
+    high: float,
 ) -> tuple[float, float]:
     """By how much each point is worse than the other at the other's price, in nats."""
-    first = (D_high + low * R_high) - (D_low + low * R_low)
-    second = (D_low + high * R_low) - (D_high + high * R_high)
+    first = (dist_high + low * rate_high) - (dist_low + low * rate_low)
+    second = (dist_low + high * rate_low) - (dist_high + high * rate_high)
     return first, second
 
 
@@ -316,11 +321,11 @@ def _never_negative_at_the_best(trial: Trial) -> None:
 
 def _add_up(trial: Trial) -> None:
     for arguments in trial.inputs():
-        _, R_low, _, R_high, low, high = arguments
+        _, rate_low, _, rate_high, low, high = arguments
         trial.expect_close(
             sum(float(one) for one in trial.call(*arguments)),
-            (high - low) * (R_low - R_high),
-            "the two together are (high − low) (R_low − R_high), and yours",
+            (high - low) * (rate_low - rate_high),
+            "the two together are (high − low) (rate_low − rate_high), and yours",
         )
 
 
@@ -342,15 +347,15 @@ PRICE_SLACKS = declare(
     criteria=(
         agrees("the two differences", 2.0),
         Criterion("at least 0 at the best points", 1.0, _never_negative_at_the_best),
-        Criterion("together (high − low) (R_low − R_high)", 1.0, _add_up),
+        Criterion("together (high − low) (rate_low − rate_high)", 1.0, _add_up),
         Criterion("0 where the points agree", 1.0, _one_point),
     ),
     steps={
-        "first": lambda D_low, R_low, D_high, R_high, low: (
-            D_high + low * R_high - D_low - low * R_low
+        "first": lambda dist_low, rate_low, dist_high, rate_high, low: (
+            dist_high + low * rate_high - dist_low - low * rate_low
         ),
-        "second": lambda D_low, R_low, D_high, R_high, high: (
-            D_low + high * R_low - D_high - high * R_high
+        "second": lambda dist_low, rate_low, dist_high, rate_high, high: (
+            dist_low + high * rate_low - dist_high - high * rate_high
         ),
         "answer": lambda first, second: (first, second),
     },
@@ -358,34 +363,41 @@ PRICE_SLACKS = declare(
         "signs_flipped": lambda first, second: (-first, -second),
         "second_flipped": lambda first, second: (first, -second),
         "first_flipped": lambda first, second: (-first, second),
-        "prices_swapped": lambda D_low, R_low, D_high, R_high, low, high: price_slacks(
-            D_low, R_low, D_high, R_high, high, low
+        "prices_swapped": lambda dist_low, rate_low, dist_high, rate_high, low, high: (
+            price_slacks(dist_low, rate_low, dist_high, rate_high, high, low)
         ),
         "low_twice": instead(high=lambda low: low),
         "high_twice": instead(low=lambda high: high),
         "order_swapped": lambda first, second: (second, first),
-        "own_prices": lambda D_low, R_low, D_high, R_high, low, high: (
-            (D_high + high * R_high) - (D_low + low * R_low),
-            (D_low + low * R_low) - (D_high + high * R_high),
+        "own_prices": lambda dist_low, rate_low, dist_high, rate_high, low, high: (
+            (dist_high + high * rate_high) - (dist_low + low * rate_low),
+            (dist_low + low * rate_low) - (dist_high + high * rate_high),
         ),
-        "no_rate": lambda D_low, D_high: (D_high - D_low, D_low - D_high),
-        "no_price": lambda D_low, R_low, D_high, R_high: (
-            D_high + R_high - D_low - R_low,
-            D_low + R_low - D_high - R_high,
+        "no_rate": lambda dist_low, dist_high: (
+            dist_high - dist_low,
+            dist_low - dist_high,
+        ),
+        "no_price": lambda dist_low, rate_low, dist_high, rate_high: (
+            dist_high + rate_high - dist_low - rate_low,
+            dist_low + rate_low - dist_high - rate_high,
         ),
         "clamped": lambda first, second: (max(0.0, first), max(0.0, second)),
         "sizes": lambda first, second: (abs(first), abs(second)),
-        "slopes": lambda first, second, R_low, R_high: (
-            first / (R_low - R_high),
-            second / (R_low - R_high),
+        "slopes": lambda first, second, rate_low, rate_high: (
+            first / (rate_low - rate_high),
+            second / (rate_low - rate_high),
         ),
-        "totals": lambda D_low, R_low, D_high, R_high, low, high: (
-            D_low + low * R_low,
-            D_high + high * R_high,
+        "totals": lambda dist_low, rate_low, dist_high, rate_high, low, high: (
+            dist_low + low * rate_low,
+            dist_high + high * rate_high,
         ),
-        "price_on_distortion": lambda D_low, R_low, D_high, R_high, low, high: (
-            low * D_high + R_high - low * D_low - R_low,
-            high * D_low + R_low - high * D_high - R_high,
+        "price_on_distortion": instead(
+            first=lambda dist_low, rate_low, dist_high, rate_high, low: (
+                low * dist_high + rate_high - low * dist_low - rate_low
+            ),
+            second=lambda dist_low, rate_low, dist_high, rate_high, high: (
+                high * dist_low + rate_low - high * dist_high - rate_high
+            ),
         ),
         "by_the_price": lambda first, second, low, high: (first / low, second / high),
         "verdicts": lambda first, second: (float(first >= 0), float(second >= 0)),

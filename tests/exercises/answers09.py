@@ -48,23 +48,23 @@ def step_by_tensors(x, eps, weights, beta, delta, sigma2, lr, step):
     return [*new, price]
 
 
-def slacks_by_costs(D_low, R_low, D_high, R_high, low, high):
+def slacks_by_costs(dist_low, rate_low, dist_high, rate_high, low, high):
     def cost(D, R, price):
         return D + price * R
 
     return (
-        cost(D_high, R_high, low) - cost(D_low, R_low, low),
-        cost(D_low, R_low, high) - cost(D_high, R_high, high),
+        cost(dist_high, rate_high, low) - cost(dist_low, rate_low, low),
+        cost(dist_low, rate_low, high) - cost(dist_high, rate_high, high),
     )
 
 
-def slacks_by_differences(D_low, R_low, D_high, R_high, low, high):
-    lost, saved = D_high - D_low, R_low - R_high
+def slacks_by_differences(dist_low, rate_low, dist_high, rate_high, low, high):
+    lost, saved = dist_high - dist_low, rate_low - rate_high
     return lost - low * saved, high * saved - lost
 
 
-def slacks_by_arrays(D_low, R_low, D_high, R_high, low, high):
-    points = np.array([[D_low, R_low], [D_high, R_high]])
+def slacks_by_arrays(dist_low, rate_low, dist_high, rate_high, low, high):
+    points = np.array([[dist_low, rate_low], [dist_high, rate_high]])
     costs = points @ np.array([[1.0, 1.0], [low, high]])  # (point, price)
     return costs[1, 0] - costs[0, 0], costs[0, 1] - costs[1, 1]
 
