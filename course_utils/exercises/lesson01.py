@@ -1,28 +1,35 @@
-"""Exercises of lesson 01: PCA by hand, its loss, subspaces, and mixing the code."""
+"""Exercises of lesson 01: a proof ended, an autoencoder built and trained, mixing."""
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, linalg
-from torch.nn.functional import cosine_similarity, normalize
+from torch.nn.functional import normalize
 
 from course_utils.grading.criteria import (
     agrees,
+    at_the_edges,
+    between,
+    gradients,
     normal,
     orthogonal,
+    output,
     rows_stand_alone,
     uniform,
 )
 from course_utils.grading.declare import declare, instead, words_beside
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial
-from course_utils.grading.values import as_float, difference
-from course_utils.metrics import subspaces
 from course_utils.oracles import pca
 
 WORDS = words_beside(__file__)
+
+Memory = dict[str, Any]  # what a step keeps for the next one
 
 
 def _covariance(generator: torch.Generator, D: int) -> Tensor:
@@ -32,333 +39,412 @@ def _covariance(generator: torch.Generator, D: int) -> Tensor:
     return axes @ torch.diag(gaps.cumsum(0)) @ axes.T
 
 
-# --- pca_reconstruct ----------------------------------------------------------------
+# --- excess_loss --------------------------------------------------------------------
 
 
-def _reconstruct_inputs(generator: torch.Generator) -> list[Arguments]:
-    # D − K is neither K nor K ± 1: no two mistakes about the axes keep the same ones.
-    return [_data(generator, 11, 8, 3), _data(generator, 5, 12, 4)]
+def _line_inputs(generator: torch.Generator) -> list[Arguments]:
+    def draw(count: int) -> Arguments:
+        second = between(generator, 0.3, 1.5, torch.float64)
+        first = second + between(generator, 0.5, 4.0, torch.float64)
+        return first, second, 6 * uniform(generator, count) - 3
+
+    return [draw(5), draw(8)]
 
 
-def _reconstruct_edges(generator: torch.Generator) -> list[Arguments]:
-    """One example, one axis, all axes."""
-    sizes = ((1, 8, 3), (6, 5, 1), (7, 4, 4))
-    return [_data(generator, *size) for size in sizes]
+def _line_edges(generator: torch.Generator) -> dict[str, Arguments]:
+    first, second, _ = _line_inputs(generator)[0]
+    quarters = torch.arange(-2, 5, dtype=torch.float64) * math.pi / 2
+    return {
+        "for a line along an axis of the cloud": (first, second, quarters),
+        "for a round cloud, where no line is better": (first, first, quarters + 0.4),
+        "for a cloud that is itself a line": (first, 0.0, quarters + 0.4),
+    }
 
 
-def _data(generator: torch.Generator, N: int, D: int, K: int) -> Arguments:
-    x = normal(generator, N, D) + 2.0
-    return x, 1.0 + normal(generator, D), _covariance(generator, D), K
+def excess_loss(first: float, second: float, angle: Tensor) -> Tensor:
+    """Return what a line loses beyond the least, (A,), for angles to the long axis."""
+    return (first - second) * angle.sin() ** 2
 
 
-def _is_projection(trial: Trial) -> None:
-    x, mean, cov, K = trial.inputs()[0]
-    once = trial.call(x, mean, cov, K)
-    rank = int(linalg.matrix_rank(once - mean, rtol=1e-5))
-    if rank != K:
-        raise Refused(f"x_hat − mean spans {rank} dimensions, expected K = {K}.")
-    twice = trial.call(once, mean, cov, K)
-    trial.expect_close(
-        twice,
-        once,
-        "a reconstruction lies in the subspace, so reconstructing it again must not "
-        "move it",
-    )
-
-
-def _all_components(trial: Trial) -> None:
-    x, mean, cov, K = trial.inputs()[0]
-    if difference(trial.call(x, mean, cov, K), x) < 1e-6:
-        raise Refused(
-            f"you return x itself, so nothing is lost; of D = {len(cov)} axes only the "
-            f"K = {K} leading ones should be kept."
+def _turned_cloud(trial: Trial) -> None:
+    """Compare with matrices: the cloud turned anywhere, the line at the angle to it."""
+    for first, second, angle in trial.inputs():
+        axes = orthogonal(trial.generator, 2)
+        cov = axes * torch.tensor([first, second], dtype=angle.dtype) @ axes.T
+        lines = axes @ torch.stack([angle.cos(), angle.sin()])  # (2, A), of length 1
+        lost = cov.trace() - (lines * (cov @ lines)).sum(0)
+        trial.expect_close(
+            second + trial.call(first, second, angle),
+            lost,
+            "λ₂ plus your excess must be tr((I − P) Σ)",
         )
-    whole = trial.call(x, mean, cov, len(cov))
-    trial.expect_close(
-        whole, x, "with K = D all axes are kept, so x must come back as it was"
-    )
 
 
-PCA_RECONSTRUCT = declare(
-    WORDS["pca_reconstruct"],
-    pca.pca_reconstruct,
-    _reconstruct_inputs,
+def _never_negative(trial: Trial) -> None:
+    for first, second, angle in trial.inputs():
+        excess = trial.call(first, second, angle)
+        if float(excess.min()) < -1e-9:
+            raise Refused(f"an excess is never negative, yours is {excess.min():.4g}.")
+        along = trial.call(first, second, torch.zeros_like(angle))
+        trial.expect_close(along, torch.zeros_like(angle), "along the long axis")
+
+
+EXCESS_LOSS = declare(
+    WORDS["excess_loss"],
+    excess_loss,
+    _line_inputs,
     criteria=(
-        agrees("projects onto the K leading eigenvectors", 3.0),
-        Criterion(
-            "is a projection of rank K: a second time changes nothing",
-            1.0,
-            _is_projection,
+        agrees("is what the line loses beyond λ₂, at any angle", 2.0),
+        Criterion("fits the matrices of random clouds and lines", 1.0, _turned_cloud),
+        Criterion("is never negative, and 0 along the axis", 1.0, _never_negative),
+        at_the_edges(_line_edges, "holds for round and flat clouds, and on the axes"),
+    ),
+    steps={
+        "sine": lambda angle: angle.sin(),
+        "square": lambda sine: sine**2,
+        "spread": lambda first, second: first - second,
+        "answer": lambda spread, square: spread * square,
+    },
+    mistakes={
+        "not_squared": instead(square=lambda sine: sine),
+        "absolute_sine": instead(square=lambda sine: sine.abs()),
+        "cosine": instead(sine=lambda angle: angle.cos()),
+        "tangent": instead(sine=lambda angle: angle.tan()),
+        "small_angles": instead(sine=lambda angle: angle),
+        "double_angle": instead(sine=lambda angle: (2 * angle).sin()),
+        "half_angle": instead(square=lambda angle: (1 - angle.cos()) / 2),
+        "half_missing": instead(square=lambda angle: 1 - (2 * angle).cos()),
+        "degrees": instead(angle=lambda angle: torch.deg2rad(angle)),
+        "sum_of_eigenvalues": instead(spread=lambda first, second: first + second),
+        "long_axis_only": instead(spread=lambda first: first),
+        "short_axis_only": instead(spread=lambda second: second),
+        "sign": lambda answer: -answer,
+        "whole_loss": lambda answer, second: second + answer,
+        "variance_kept": lambda answer, first: first - answer,
+        "standard_deviations": instead(
+            spread=lambda first, second: math.sqrt(first) - math.sqrt(second)
         ),
-        Criterion("loses nothing when K = D, and only then", 1.0, _all_components),
+        "squared_eigenvalues": instead(
+            spread=lambda first, second: first**2 - second**2
+        ),
+        "spread_squared": instead(spread=lambda spread: spread**2),
+        "share": lambda answer, first, second: answer / (first + second),
+        "one_half": lambda answer: answer / 2,
+    },
+    edges=lambda generator: list(_line_edges(generator).values()),
+)
+
+
+# --- linear_autoencoder -------------------------------------------------------------
+
+
+def _maps(generator: torch.Generator, N: int, D: int, K: int) -> Arguments:
+    sizes = ((N, D), (K, D), (D, K))
+    x, F, G = (normal(generator, *size) for size in sizes)
+    return x, F / D**0.5, G / K**0.5
+
+
+def _maps_inputs(generator: torch.Generator) -> list[Arguments]:
+    return [_maps(generator, 7, 5, 3), _maps(generator, 4, 9, 2)]
+
+
+def _maps_edges(generator: torch.Generator) -> list[Arguments]:
+    """One example; a code of one number; as many latents as dimensions."""
+    return [_maps(generator, *size) for size in ((1, 5, 2), (6, 4, 1), (5, 3, 3))]
+
+
+def linear_autoencoder(x: Tensor, F: Tensor, G: Tensor) -> tuple[Tensor, Tensor]:
+    """Return codes (N, K) and reconstructions (N, D) of centred data (N, D)."""
+    z = x @ F.T
+    return z, z @ G.T
+
+
+LINEAR_AUTOENCODER = declare(
+    WORDS["linear_autoencoder"],
+    linear_autoencoder,
+    _maps_inputs,
+    criteria=(
+        output(0, "encodes: z = F x, one row an example", 1.0, "the code z"),
+        output(1, "decodes: x_hat = G z", 2.0, "the reconstruction x_hat"),
+        agrees("holds for one example, one latent, and K = D", 1.0, inputs=_maps_edges),
+        gradients("can be trained through, in F and in G"),
         rows_stand_alone(),
     ),
     steps={
-        "axes": lambda cov: linalg.eigh(cov).eigenvectors,  # smallest variance first
-        "variances": lambda cov, K: linalg.eigvalsh(cov).flip(0)[:K],
-        "sd": lambda cov: cov.diagonal().sqrt(),  # of each pixel
-        "correlation": lambda cov, sd: cov / torch.outer(sd, sd),
-        "identity": lambda cov: torch.eye(len(cov), dtype=cov.dtype),
-        "U": lambda axes, K: axes.flip(1)[:, :K],
-        "centred": lambda x, mean: x - mean,
-        "z": lambda centred, U: centred @ U,
-        "decoded": lambda z, U: z @ U.T,
-        "answer": lambda mean, decoded: mean + decoded,
+        "z": lambda x, F: x @ F.T,
+        "x_hat": lambda z, G: z @ G.T,
+        "answer": lambda z, x_hat: (z, x_hat),
     },
     mistakes={
-        "smallest_eigenvectors": instead(U=lambda axes, K: axes[:, :K]),
-        "mean_not_added": lambda decoded: decoded,
-        "mean_not_subtracted": instead(centred=lambda x: x),
-        "no_centring": instead(mean=lambda: 0),
-        "rows_of_the_eigenvector_matrix": instead(U=lambda axes, K: axes[-K:].T),
-        "first_rows_of_the_eigenvector_matrix": instead(
-            U=lambda axes, K: axes.flip(1)[:K].T
+        "not_transposed": instead(z=lambda x, F: x @ F),
+        "decoder_not_transposed": instead(x_hat=lambda z, G: z @ G),
+        "maps_exchanged": instead(z=lambda x, G: x @ G, x_hat=lambda z, F: z @ F),
+        "tied": instead(x_hat=lambda z, F: z @ F),
+        "pseudo_inverse": instead(x_hat=lambda z, F: z @ linalg.pinv(F).T),
+        "best_code": instead(z=lambda x, G: x @ linalg.pinv(G).T),
+        "order_of_outputs": lambda z, x_hat: (x_hat, z),
+        "columns_for_rows": lambda z, x_hat: (z.T, x_hat.T),
+        "error_returned": lambda x, z, x_hat: (z, x - x_hat),
+        "x_returned": lambda x, z: (z, x + 0),
+        "input_added": lambda x, z, x_hat: (z, x + x_hat),
+        "centred_by_the_batch": instead(
+            z=lambda x, F: (x - x.mean(0)) @ F.T,
+            x_hat=lambda x, z, G: z @ G.T + x.mean(0),
         ),
-        "what_is_lost": instead(U=lambda axes, K: axes[:, : len(axes) - K]),
-        "error_returned": lambda centred, decoded: centred - decoded,
-        "one_axis_too_many": instead(U=lambda axes, K: axes.flip(1)[:, : K + 1]),
-        "one_axis_too_few": instead(U=lambda axes, K: axes.flip(1)[:, : K - 1]),
-        "top_axis_skipped": instead(U=lambda axes, K: axes.flip(1)[:, 1 : K + 1]),
-        "top_axis_lost": instead(U=lambda axes, K: axes[:, -K:-1]),
-        "kth_axis_only": instead(U=lambda axes, K: axes[:, [-K]]),
-        "first_axis_only": instead(U=lambda axes: axes[:, [-1]]),
-        "all_axes_kept": instead(U=lambda axes: axes),
-        "only_the_mean": lambda x, mean: mean + 0 * x,
-        "mean_subtracted_again": lambda mean, decoded: decoded - mean,
-        "d_minus_k_kept": instead(U=lambda axes, K: axes[:, K:]),
-        "columns_of_vh": instead(U=lambda cov, K: linalg.svd(cov).Vh[:, :K]),
-        "axes_of_the_batch": instead(
-            U=lambda centred, K: linalg.svd(centred, full_matrices=False).Vh[:K].T
-        ),
-        "mean_of_the_batch": instead(mean=lambda x: x.mean(0)),
-        "batch_alone": instead(
-            mean=lambda x: x.mean(0),
-            U=lambda centred, K: linalg.svd(centred, full_matrices=False).Vh[:K].T,
-        ),
-        "whitened_codes": instead(z=lambda z, variances: z / variances.sqrt()),
-        "whitened_by_eigenvalues": instead(z=lambda z, variances: z / variances),
-        "scaled_by_eigenvalues": instead(z=lambda z, variances: z * variances),
-        "scaled_by_roots": instead(z=lambda z, variances: z * variances.sqrt()),
-        "pixels_of_largest_variance": instead(
-            U=lambda identity, cov, K: identity[
-                :, cov.diagonal().argsort(descending=True)[:K]
-            ]
-        ),
-        "first_pixels": instead(U=lambda identity, K: identity[:, :K]),
-        "qr_of_the_covariance": instead(U=lambda cov, K: linalg.qr(cov).Q[:, :K]),
-        "standardised": instead(axes=lambda correlation: linalg.eigh(correlation)[1]),
-        "standardised_and_back": instead(
-            axes=lambda correlation: linalg.eigh(correlation)[1],
-            centred=lambda centred, sd: centred / sd,
-            decoded=lambda decoded, sd: decoded * sd,
-        ),
-        "clamped": lambda answer: answer.clamp(0, 1),
+        "bent": instead(z=lambda z: z.tanh()),
+        "cut_at_0": instead(z=lambda z: z.relu()),
+        "clamped": lambda z, x_hat: (z, x_hat.clamp(0, 1)),
+        "squashed": lambda z, x_hat: (z, x_hat.sigmoid()),
+        "unit_codes": instead(z=lambda z: normalize(z)),
+        "detached": instead(x_hat=lambda z, G: z.detach() @ G.T),
     },
-    edges=_reconstruct_edges,
+    edges=_maps_edges,
+    gradients=(1, 2),
 )
 
 
-# --- optimal_loss -------------------------------------------------------------------
+# --- train_linear -------------------------------------------------------------------
 
 
-def _loss_inputs(generator: torch.Generator) -> list[Arguments]:
-    sizes = ((7, 3), (10, 4), (8, 3), (9, 5), (6, 4), (11, 5))
-    return [(_covariance(generator, D), K) for D, K in sizes]
+def _training_inputs(generator: torch.Generator) -> list[Arguments]:
+    """One step, and three, from given maps; small enough steps to be stable."""
+    one, three = _maps(generator, 9, 6, 2), _maps(generator, 8, 5, 3)
+    return [
+        (*one, between(generator, 0.01, 0.03), 1),
+        (*three, between(generator, 0.01, 0.03), 3),
+    ]
 
 
-def _nothing_left(trial: Trial) -> None:
-    cov, _ = trial.inputs()[0]
-    one, most = trial.call(cov, 1), trial.call(cov, len(cov) - 1)
-    if difference(one, most) < 1e-6:
+def _error(x: Tensor, F: Tensor, G: Tensor) -> Tensor:
+    return ((x - x @ F.T @ G.T) ** 2).sum(1).mean()
+
+
+def _slopes(loss: Callable[..., Tensor], F: Tensor, G: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of a loss in both maps, at these maps."""
+    F, G = F.detach().requires_grad_(), G.detach().requires_grad_()
+    return torch.autograd.grad(loss(F, G), (F, G))
+
+
+def _downhill(
+    loss: Callable[..., Tensor], F: Tensor, G: Tensor, lr: float, memory: Memory
+) -> tuple[Tensor, Tensor]:
+    slope_F, slope_G = _slopes(loss, F, G)
+    return F - lr * slope_F, G - lr * slope_G
+
+
+def _descend(
+    x: Tensor,
+    F: Tensor,
+    G: Tensor,
+    lr: float,
+    steps: int,
+    *,
+    error: Callable[..., Tensor] = _error,
+    step: Callable[..., tuple[Tensor, Tensor]] = _downhill,
+) -> tuple[Tensor, Tensor, list[float]]:
+    """Train both maps; a mistake has another error, or another step."""
+    memory: Memory = {}
+    losses = []
+    for _ in range(steps):
+        losses.append(float(error(x, F, G)))
+        F, G = step(functools.partial(error, x), F, G, lr, memory)
+    return F, G, losses
+
+
+def train_linear(
+    x: Tensor, F: Tensor, G: Tensor, lr: float, steps: int
+) -> tuple[Tensor, Tensor, list[float]]:
+    """Train by gradient descent: return the maps after it, and the loss of each step.
+
+    Parameters
+    ----------
+    x
+        Centred data (N, D).
+    F, G
+        Encoder (K, D) and decoder (D, K) to start from; they stay as they are.
+    lr, steps
+        Size and number of the steps, each with all data.
+
+    Returns
+    -------
+    F, G, losses
+        The trained maps, and a list with the loss before each step.
+    """
+    return _descend(x, F, G, lr, steps)
+
+
+def _after(place: int) -> Callable[[Trial], None]:
+    """Compare both maps after the steps of one of the inputs."""
+
+    def test(trial: Trial) -> None:
+        arguments = trial.inputs()[place]
+        got, want = trial.call(*arguments), trial.reference(*arguments)
+        for name, mine, right in zip("FG", got, want, strict=False):
+            trial.expect_close(mine, right, f"{name} after {arguments[-1]} step(s)")
+
+    return test
+
+
+def _losses_before(trial: Trial) -> None:
+    for arguments in trial.inputs():
+        got, want = trial.call(*arguments)[2], trial.reference(*arguments)[2]
+        trial.expect_close(got[0], want[0], "the loss before the first step")
+        trial.expect_close(got, want, "the losses")
+
+
+def _learns(trial: Trial) -> None:
+    """Train a while, no more than a sign of life: the steps decide."""
+    x, F, G, *_ = trial.inputs()[0]
+    before = float(_error(x, F, G))
+    F, G, _ = trial.call(x, F, G, 0.05, 300)
+    least = float(pca.optimal_loss(x.T @ x / len(x), len(F)))
+    after = float(_error(x, F.detach(), G.detach()))
+    if not after < least + 0.1 * (before - least):
         raise Refused(
-            f"K = 1 and K = {len(cov) - 1} give the same loss: it must depend on the K "
-            "that is passed in."
+            f"after 300 steps the loss is {after:.4g}; it starts at {before:.4g}, and "
+            f"the least is {least:.4g}."
         )
-    if not float(most) > 0:
-        raise Refused("with K = D − 1 the loss must be positive.")
-    zero = torch.zeros((), dtype=cov.dtype)
-    trial.expect_close(trial.call(cov, len(cov)), zero, "with K = D")
 
 
-def _measured(trial: Trial) -> None:
-    """Compare with the loss of PCA measured on data, not with the formula."""
-    x = normal(trial.generator, 40, 6) @ normal(trial.generator, 6, 6)
-    cov = pca.covariance(x)
-    x_hat = pca.pca_reconstruct(x, x.mean(0), cov, 4)
-    measured = ((x - x_hat) ** 2).sum(1).mean()
-    trial.expect_close(trial.call(cov, 4), measured, "PCA's error on 40 examples")
+# Steps that are wrong.
 
 
-OPTIMAL_LOSS = declare(
-    WORDS["optimal_loss"],
-    pca.optimal_loss,
-    _loss_inputs,
+def _uphill(loss: Any, F: Tensor, G: Tensor, lr: float, memory: Memory) -> Any:
+    return _downhill(loss, F, G, -lr, memory)
+
+
+def _added_up(loss: Any, F: Tensor, G: Tensor, lr: float, memory: Memory) -> Any:
+    for name, slope in zip("FG", _slopes(loss, F, G), strict=True):
+        memory[name] = memory.get(name, 0) + slope
+    return F - lr * memory["F"], G - lr * memory["G"]
+
+
+def _decoder_first(loss: Any, F: Tensor, G: Tensor, lr: float, memory: Memory) -> Any:
+    G = G - lr * _slopes(loss, F, G)[1]
+    return F - lr * _slopes(loss, F, G)[0], G
+
+
+def _encoder_first(loss: Any, F: Tensor, G: Tensor, lr: float, memory: Memory) -> Any:
+    F = F - lr * _slopes(loss, F, G)[0]
+    return F, G - lr * _slopes(loss, F, G)[1]
+
+
+def _decoder_alone(loss: Any, F: Tensor, G: Tensor, lr: float, memory: Memory) -> Any:
+    return F, _downhill(loss, F, G, lr, memory)[1]
+
+
+def _encoder_alone(loss: Any, F: Tensor, G: Tensor, lr: float, memory: Memory) -> Any:
+    return _downhill(loss, F, G, lr, memory)[0], G
+
+
+def _standing(loss: Any, F: Tensor, G: Tensor, lr: float, memory: Memory) -> Any:
+    return F, G
+
+
+def _first_slopes(loss: Any, F: Tensor, G: Tensor, lr: float, memory: Memory) -> Any:
+    if not memory:
+        memory["F"], memory["G"] = _slopes(loss, F, G)
+    return F - lr * memory["F"], G - lr * memory["G"]
+
+
+def _by(optimiser: Callable[..., torch.optim.Optimizer]) -> Callable[..., Any]:
+    """Step with one of torch's optimisers."""
+
+    def step(loss: Any, F: Tensor, G: Tensor, lr: float, memory: Memory) -> Any:
+        if not memory:
+            memory["maps"] = [one.clone().requires_grad_() for one in (F, G)]
+            memory["optimiser"] = optimiser(memory["maps"], lr=lr)
+        memory["optimiser"].zero_grad()
+        loss(*memory["maps"]).backward()
+        memory["optimiser"].step()
+        return tuple(one.detach().clone() for one in memory["maps"])
+
+    return step
+
+
+def _unit_slopes(loss: Any, F: Tensor, G: Tensor, lr: float, memory: Memory) -> Any:
+    slope_F, slope_G = _slopes(loss, F, G)
+    return F - lr * slope_F / slope_F.norm(), G - lr * slope_G / slope_G.norm()
+
+
+def _on_the_leaf(x: Tensor, F: Tensor, G: Tensor, lr: float, steps: int) -> Any:
+    F = F.clone().requires_grad_()
+    F -= lr * F  # torch refuses, whatever the step
+    return F, G, []
+
+
+def _with(**changes: Any) -> Callable[..., Any]:
+    return functools.partial(_descend, **changes)
+
+
+def _late(x: Tensor, F: Tensor, G: Tensor, lr: float, steps: int) -> Any:
+    return (*_descend(x, F, G, lr, steps)[:2], _descend(x, F, G, lr, steps + 1)[2][1:])
+
+
+TRAIN_LINEAR = declare(
+    WORDS["train_linear"],
+    train_linear,
+    _training_inputs,
     criteria=(
-        agrees("is the sum of the D − K smallest eigenvalues", 3.0),
-        Criterion("equals the error of PCA measured on data", 1.0, _measured),
-        Criterion("is zero when K = D, and only then", 1.0, _nothing_left),
+        Criterion("moves F and G by one step of gradient descent", 3.0, _after(0)),
+        Criterion("is right after three steps as well", 2.0, _after(1)),
+        Criterion("records the loss before each step", 2.0, _losses_before),
+        Criterion("learns, when it goes on", 1.0, _learns),
     ),
     steps={
-        "D": lambda cov: len(cov),
-        "values": lambda cov: linalg.eigvalsh(cov),  # ascending
-        "variances": lambda cov: cov.diagonal().sort().values,  # of single pixels
-        "lost": lambda values, D, K: values[: D - K],
-        "answer": lambda lost: lost.sum(),
+        "F_after": lambda x, F, G, lr, steps: _descend(x, F, G, lr, steps)[0],
+        "G_after": lambda x, F, G, lr, steps: _descend(x, F, G, lr, steps)[1],
+        "losses": lambda x, F, G, lr, steps: _descend(x, F, G, lr, steps)[2],
+        "answer": lambda F_after, G_after, losses: (F_after, G_after, losses),
     },
     mistakes={
-        "variance_kept": lambda values, K: values[-K:].sum(),
-        "order_of_eigvalsh": lambda values, K: values[K:].sum(),
-        "smallest_k": lambda values, K: values[:K].sum(),
-        "mean_over_dimensions": lambda answer, D: answer / D,
-        "mean_of_the_lost": lambda lost: lost.mean(),
-        "standard_deviations": lambda lost: lost.sqrt().sum(),
-        "share_of_variance": lambda answer, cov: answer / cov.trace(),
-        "share_kept": lambda values, K: values[-K:].sum() / values.sum(),
-        "lost_over_kept": lambda answer, values, K: answer / values[-K:].sum(),
-        "total_variance": lambda cov: cov.trace(),
-        "no_order": lambda cov, K: linalg.eigvals(cov).real[K:].sum(),
-        "squared_eigenvalues": lambda lost: (lost**2).sum(),
-        "frobenius": lambda lost: (lost**2).sum().sqrt(),
-        "largest_lost": lambda lost: lost[-1],
-        "smallest_alone": lambda values: values[0],
-        "last_kept": lambda values, K: values[-K],
-        "product_of_the_lost": lambda lost: lost.prod(),
-        "pixels_of_smallest_variance": lambda variances, D, K: variances[: D - K].sum(),
-        "pixels_after_the_first": lambda cov, K: cov.diagonal()[K:].sum(),
-        "covariance_taken_for_data": instead(
-            values=lambda cov: linalg.eigvalsh(torch.cov(cov.T))
+        "gradients_added_up": _with(step=_added_up),
+        "ascent": _with(step=_uphill),
+        "decoder_first": _with(step=_decoder_first),
+        "encoder_first": _with(step=_encoder_first),
+        "decoder_alone": _with(step=_decoder_alone),
+        "encoder_alone": _with(step=_encoder_alone),
+        "nothing_moves": _with(step=_standing),
+        "first_slopes_kept": _with(step=_first_slopes),
+        "adam": _with(step=_by(torch.optim.Adam)),
+        "momentum": _with(step=_by(functools.partial(torch.optim.SGD, momentum=0.9))),
+        "unit_slopes": _with(step=_unit_slopes),
+        "mean_over_everything": _with(
+            error=lambda x, F, G: ((x - x @ F.T @ G.T) ** 2).mean()
         ),
-        "covariance_taken_for_data_by_n": instead(
-            values=lambda cov: linalg.eigvalsh(pca.covariance(cov))
+        "sum_over_everything": _with(
+            error=lambda x, F, G: ((x - x @ F.T @ G.T) ** 2).sum()
         ),
-        "one_too_many": lambda values, D, K: values[: D - K + 1].sum(),
-        "one_too_few": lambda lost: lost[:-1].sum(),
-        "one_half": lambda answer: 0.5 * answer,
-    },
-)
-
-
-# --- largest_angle ------------------------------------------------------------------
-
-
-def _angle_inputs(generator: torch.Generator) -> list[Arguments]:
-    def draw(D: int, K: int) -> Arguments:
-        return 0.3 * normal(generator, D, K), 0.3 * normal(generator, D, K)
-
-    return [draw(9, 3), draw(13, 4)]
-
-
-def _mixing_is_harmless(trial: Trial) -> None:
-    A, B = trial.inputs()[0]
-    if float(trial.call(A, B)) == 0:
-        raise Refused("the angle between two random subspaces is not 0.")
-    mix = orthogonal(trial.generator, 3) + 0.5 * torch.eye(3, dtype=A.dtype)
-    trial.expect_close(
-        trial.call(A @ mix, B),
-        trial.call(A, B),
-        "other columns that span the same subspace change your angle",
-    )
-
-
-def _known_angle(trial: Trial) -> None:
-    """Turn one of three orthonormal directions by a known angle."""
-    Q = orthogonal(trial.generator, 8)
-    angle = 0.2 + 1.1 * uniform(trial.generator)
-    turned = angle.cos() * Q[:, 2] + angle.sin() * Q[:, 3]
-    A, B = Q[:, :3], torch.stack([Q[:, 0], Q[:, 1], turned], 1)
-    trial.expect_close(
-        trial.call(A, B), angle, "one direction of three turned by a known angle"
-    )
-
-
-def _same_subspace(trial: Trial) -> None:
-    """Look at many pairs: rounding makes some cosines exceed 1."""
-    A, B = trial.inputs()[0]
-    if not float(trial.call(A, B)) > 1e-6:
-        raise Refused("two different subspaces: the angle must be more than 0.")
-    for _ in range(60):
-        A, _ = trial.inputs()[0]
-        line = A[:, :1]  # one cosine alone exceeds 1 more often than all of three
-        _expect_no_angle(trial, A, 2 * A @ orthogonal(trial.generator, 3))
-        _expect_no_angle(trial, line, -2 * line)
-
-
-def _expect_no_angle(trial: Trial, A: Tensor, B: Tensor) -> None:
-    got = as_float(trial.raw(A.clone(), B))
-    if math.isnan(got):
-        raise Refused(
-            "two bases of one subspace: NaN. Rounding can make a cosine "
-            "1.0000000000000002, whose arc cosine is NaN: clamp it first."
-        )
-    if abs(got) > 1e-6:  # an arc cosine near 1 is good to about 1e-8 only
-        raise Refused(
-            f"two bases of one subspace: yours is {got:.2g}, expected 0 to within "
-            "1e-6. Is a basis not orthonormal, or a cosine clamped below 1?"
-        )
-
-
-LARGEST_ANGLE = declare(
-    WORDS["largest_angle"],
-    subspaces.largest_principal_angle,
-    _angle_inputs,
-    criteria=(
-        agrees("is the largest principal angle, in radians", 3.0),
-        Criterion("is 0 for two bases of one subspace only", 1.0, _same_subspace),
-        Criterion("finds a known angle", 1.0, _known_angle),
-        Criterion("does not depend on the basis", 1.0, _mixing_is_harmless),
-    ),
-    steps={
-        "Qa": lambda A: linalg.qr(A).Q,
-        "Qb": lambda B: linalg.qr(B).Q,
-        "overlap": lambda Qa, Qb: Qa.T @ Qb,
-        "cosines": lambda overlap: linalg.svdvals(overlap),  # descending
-        "angles": lambda cosines: cosines.clamp(max=1.0).acos(),
-        "cosine": lambda cosines: cosines[-1],
-        "answer": lambda cosine: cosine.clamp(max=1.0).acos(),
-        "by_column": lambda A, B: cosine_similarity(A, B, dim=0).abs(),
-    },
-    mistakes={
-        "smallest_angle": instead(cosine=lambda cosines: cosines[0]),
-        "cosine_returned": lambda cosine: cosine,
-        "degrees": lambda answer: answer.rad2deg(),
-        "no_orthonormal_basis": instead(Qa=lambda A: A, Qb=lambda B: B),
-        "columns_only_normalised": instead(
-            Qa=lambda A: normalize(A, dim=0), Qb=lambda B: normalize(B, dim=0)
+        "one_half": _with(error=lambda x, F, G: _error(x, F, G) / 2),
+        "root": _with(error=lambda x, F, G: (x - x @ F.T @ G.T).norm(dim=1).mean()),
+        "absolute": _with(
+            error=lambda x, F, G: (x - x @ F.T @ G.T).abs().sum(1).mean()
         ),
-        "column_by_column": instead(cosine=lambda by_column: by_column.min()),
-        "first_columns": instead(cosine=lambda by_column: by_column[0]),
-        "entries_not_singular_values": instead(
-            cosine=lambda overlap: overlap.abs().min()
+        "tied": _with(error=lambda x, F, G: _error(x, F, F.T)),
+        "one_example": _with(error=lambda x, F, G: _error(x[:1], F, G)),
+        "half_the_data": _with(error=lambda x, F, G: _error(x[: len(x) // 2], F, G)),
+        "loss_after_the_step": _late,
+        "one_step_too_many": lambda x, F, G, lr, steps, losses: (
+            *_descend(x, F, G, lr, steps + 1)[:2],
+            losses,
         ),
-        "sum_of_angles": lambda angles: angles.sum(),
-        "sine_returned": lambda cosine: (1 - cosine**2).sqrt(),
-        "mean_of_angles": lambda angles: angles.mean(),
-        "mean_of_cosines": instead(cosine=lambda cosines: cosines.mean()),
-        "norm_of_angles": lambda angles: angles.norm(),
-        "diagonal_of_the_overlap": instead(
-            cosine=lambda overlap: overlap.diagonal().abs().min()
+        "one_step_only": lambda x, F, G, lr, losses: (
+            *_descend(x, F, G, lr, 1)[:2],
+            losses,
         ),
-        "arc_sine": lambda cosine: cosine.clamp(max=1.0).asin(),
-        "determinant": instead(cosine=lambda overlap: linalg.det(overlap).abs()),
-        "eigenvalues": instead(
-            cosine=lambda overlap: linalg.eigvals(overlap).abs().min()
+        "the_start_returned": lambda F, G, losses: (F, G, losses),
+        "best_loss_so_far": lambda F_after, G_after, losses: (
+            F_after,
+            G_after,
+            [losses[-1]] * len(losses),
         ),
-        "whole_space": instead(
-            Qa=lambda A: linalg.qr(A, mode="complete").Q,
-            Qb=lambda B: linalg.qr(B, mode="complete").Q,
+        "exchanged": lambda F_after, G_after, losses: (G_after, F_after, losses),
+        "last_loss_alone": lambda F_after, G_after, losses: (
+            F_after,
+            G_after,
+            losses[-1],
         ),
-        "distance_of_projections": lambda Qa, Qb: (Qa @ Qa.T - Qb @ Qb.T).norm(),
-        "distance_of_projections_by_root_2": lambda Qa, Qb: (
-            (Qa @ Qa.T - Qb @ Qb.T).norm() / math.sqrt(2)
-        ),
-        "only_a_orthonormal": instead(Qb=lambda B: B),
-        "only_b_orthonormal": instead(Qa=lambda A: A),
-        "one_long_vector": lambda A, B: (
-            cosine_similarity(A.flatten(), B.flatten(), dim=0).abs().acos()
-        ),
-        "one_long_vector_signed": lambda A, B: cosine_similarity(
-            A.flatten(), B.flatten(), dim=0
-        ).acos(),
+        "leaf_changed_in_place": _on_the_leaf,
     },
 )
 
@@ -468,4 +554,4 @@ MIX_CODE = declare(
     edges=_mix_edges,
 )
 
-EXERCISES = (PCA_RECONSTRUCT, OPTIMAL_LOSS, LARGEST_ANGLE, MIX_CODE)
+EXERCISES = (EXCESS_LOSS, LINEAR_AUTOENCODER, TRAIN_LINEAR, MIX_CODE)

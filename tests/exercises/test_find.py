@@ -52,7 +52,7 @@ def test_the_room_holds_lessons_alone_each_with_its_page():
 
 @pytest.mark.parametrize(
     ("wrong", "meant"),
-    [("square_error", "squared_error"), ("optimal_los", "optimal_loss")],
+    [("square_error", "squared_error"), ("train_linea", "train_linear")],
 )
 def test_a_close_name_is_suggested(wrong, meant):
     said = f"no exercise is named '{wrong}'; did you mean .*{meant}"
