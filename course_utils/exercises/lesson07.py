@@ -671,7 +671,7 @@ MIXTURE_RATE = declare(
         gradients("networks and prior can be trained through it"),
         rows_stand_alone(dims=(0, 0, 0)),
     ),
-    gradients=(0, 1, 2, 3, 4, 5),
+    gradients=(0, 1, 2, 4, 5),  # of weights that sum to 1 there are two, both right
     steps={
         "log_q": lambda z, mu, logvar: _log_normal(z, mu, logvar).sum(1),
         "each": lambda z, means, logvars: (  # (N, C)
