@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,7 @@ class Quiz:
             show_score()
 
         for number, row in enumerate(rows):
-            row.on_choice = lambda good, number=number: chosen(number, good)
+            row.on_choice = functools.partial(chosen, number)
         anew = ipywidgets.Button(description="Start again")
         anew.on_click(start_anew)
         show_score()
@@ -183,7 +184,7 @@ class _Row:
 
     def __init__(self, question: Question) -> None:
         self.question = question
-        self.on_choice = lambda good: None
+        self.on_choice: Callable[[bool], None] = lambda good: None
         self.buttons = question.choices.buttons("Choose")
         self.outcome = ipywidgets.HTMLMath()
         for button in self.buttons:
