@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from course_utils.exercises import all_exercises
+from course_utils.exercises import all_exercises, find
 from course_utils.grading.grade import grade
 from tools.lessons.cells import parse, solution_lines, solved_function, squeezed
 from tools.lessons.normalise import dumps
@@ -93,7 +93,8 @@ def test_the_learners_copy_gives_nothing_away(path):
 def functions(nb):
     """The functions of the solution cells, solved or stubs, by name.
 
-    They stand on the imports above them alone: a grader calls them without the lesson.
+    They stand on the imports above them, and on the course's versions of the exercises
+    before them: a grader calls them without the lesson.
     """
     imported, found = {}, {}
     for cell in nb.cells:
@@ -103,6 +104,7 @@ def functions(nb):
             exec(compile(tree, cell.id, "exec"), own)
             name = solved_function(cell)
             found[name] = own[name]
+            imported[name] = find(name).reference
         elif tree is not None:
             kinds = ast.Import | ast.ImportFrom
             tree.body = [node for node in tree.body if isinstance(node, kinds)]
