@@ -226,7 +226,7 @@ def _drawn(rows: Tensor, size: int) -> Tensor:
     )  # (n, P, 3)
     far = torch.cat([pixels.T, torch.ones_like(pixels[None, :, 0])])  # (3, size²)
     square = (near @ far).amin(1) + pixels.square().sum(1)  # (n, size²)
-    distance = square.clamp(min=0).sqrt()
+    distance = square.clamp(min=1e-8).sqrt()  # above 0, where a root has a slope
     radius = rows[:, 5:6].float() * size / 2
     return (radius - distance + 0.5).clamp(0, 1)  # one pixel of soft edge
 

@@ -1,7 +1,8 @@
-"""Exercises of lesson 06: the two gradients through a sample, a full Σ, a baseline."""
+"""Exercises of lesson 06: the two gradients through a sample, and a climb by one."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -24,9 +25,9 @@ from course_utils.grading.trial import (
     LearnerError,
     Refused,
     Trial,
-    copied,
-    gradients_of,
 )
+from course_utils.objectives import gaussian_kl, gaussian_log_prob
+from course_utils.oracles.linear_gaussian import LinearGaussian
 
 Pair = tuple[Tensor, Tensor]
 WORDS = words_beside(__file__)
@@ -176,7 +177,9 @@ SCORE_GRADIENT = declare(
             f_values=lambda f_values: f_values - f_values.mean()
         ),
         "with_leave_one_out": instead(
-            f_values=lambda f_values: f_values - leave_one_out(f_values)
+            f_values=lambda f_values: (
+                (f_values - f_values.mean(0)) * len(f_values) / (len(f_values) - 1)
+            )
         ),
         "standardised": instead(
             f_values=lambda f_values: (f_values - f_values.mean(0)) / f_values.std(0)
@@ -270,245 +273,209 @@ REPARAMETERISE = declare(
 )
 
 
-# --- reparameterise_full --------------------------------------------------------------
+# --- pathwise_ascent ------------------------------------------------------------------
 
 
-def reparameterise_full(mu: Tensor, L: Tensor, eps: Tensor) -> Tensor:
-    """Turn noise of N(0, I) into samples of N(mu, L Lᵀ): (S, batch, K)."""
-    return mu + torch.einsum("bij,sbj->sbi", L, eps)
+def pathwise_ascent(
+    x: Tensor,
+    W: Tensor,
+    b: Tensor,
+    sigma: float,
+    mu: Tensor,
+    logvar: Tensor,
+    eps: Tensor,
+    lr: float,
+) -> Pair:
+    """Raise the ELBO of each example's q by one step for each noise of eps (T, N, K).
+
+    The linear-Gaussian world. The gradient is that of one draw, mu + σ ε, through the
+    decoder, and of the rate in closed form. Returns mu and logvar, (N, K) each.
+    """
+    return _ascent()(x, W, b, sigma, mu, logvar, eps, lr)
 
 
-def _roots(generator: torch.Generator) -> list[Arguments]:
-    return _roots_of(((6, 5, 3), (7, 3, 4)), generator)
+Decoder = tuple[Tensor, Tensor, Tensor, float]
+Objective = Callable[[Decoder, Tensor, Tensor, Tensor], Tensor]
 
 
-def _single_roots(generator: torch.Generator) -> list[Arguments]:
-    return _roots_of(((1, 5, 3), (4, 1, 3), (1, 1, 1)), generator)
+def _draw_value(
+    world: Decoder, mu: Tensor, logvar: Tensor, noise: Tensor, rate: float = 1.0
+) -> Tensor:
+    """Return each example's ELBO with one draw in the place of the average: (N,)."""
+    x, W, b, sigma = world
+    z = mu + torch.exp(0.5 * logvar) * noise
+    log_lik = gaussian_log_prob(x, z @ W.T + b, 2 * math.log(sigma))
+    return log_lik - rate * gaussian_kl(mu, logvar)
 
 
-def _roots_of(
-    sizes: tuple[tuple[int, int, int], ...], generator: torch.Generator
-) -> list[Arguments]:
-    drawn: list[Arguments] = []
-    for S, batch, K in sizes:
-        below = normal(generator, batch, K, K).tril(-1)
-        L = below + torch.diag_embed(0.4 + uniform(generator, batch, K))
-        mu, eps = normal(generator, batch, K), normal(generator, S, batch, K)
-        drawn.append((mu, L, eps))
-    return drawn
-
-
-def _columns(trial: Trial) -> None:
-    """Require the covariance L Lᵀ: unit vectors as noise give the columns of L."""
-    for mu, L, eps in trial.inputs():
-        expect_no_draw(trial, (mu, L, eps), OWN_NOISE)
-        units = torch.eye(mu.shape[1], dtype=mu.dtype)[:, None].repeat(1, len(mu), 1)
-        away = trial.call(mu, L, units) - mu  # (K, batch, K)
-        covariance = torch.einsum("sbi,sbj->bij", away, away)
-        trial.expect_close(
-            covariance, L @ L.mT, "the sum of z zᵀ over unit vectors, mean removed"
-        )
-
-
-def _on_diagonal(change: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """Build the step that changes the diagonal of L alone."""
-    return lambda L: L.tril(-1) + torch.diag_embed(change(L.diagonal(dim1=1, dim2=2)))
-
-
-def _reshaped(L: Tensor, eps: Tensor) -> Tensor:
-    """Swap samples and examples by a reshape, which mixes them, and back."""
-    S, batch, K = eps.shape
-    return eps.reshape(batch, S, K).bmm(L.mT).reshape(S, batch, K)
-
-
-def _gradient_flows(trial: Trial) -> None:
-    """Compare gradients in mu and in the lower triangle, all that L is made of."""
-    for mu, L, eps in trial.inputs():
-        got = _through_the_triangle(trial.raw, mu, L, eps)
-        want = _through_the_triangle(reparameterise_full, mu, L, eps)
-        for name, mine, theirs in zip(("mu", "L"), got, want, strict=True):
-            if not mine.any():
-                raise Refused(
-                    f"no gradient reaches {name}: look for .detach(), .data, NumPy or "
-                    "torch.no_grad() on the way."
-                )
-            trial.expect_close(mine, theirs, f"the gradient in {name}")
-
-
-def _through_the_triangle(
-    function: Callable[..., Tensor], mu: Tensor, L: Tensor, eps: Tensor
-) -> tuple[Tensor, ...]:
-    leaves = copied(mu).requires_grad_(), copied(L).requires_grad_()
+def _slopes(
+    objective: Objective, world: Decoder, mu: Tensor, logvar: Tensor, noise: Tensor
+) -> Pair:
     with torch.enable_grad():
-        z = function(leaves[0], leaves[1].tril(), copied(eps))
-        try:
-            return gradients_of(z, leaves, (0, 1))
-        except RuntimeError as error:
-            said = f"no gradient can be taken of your answer: {error}"
-            raise Refused(said) from None
+        leaves = mu.detach().requires_grad_(), logvar.detach().requires_grad_()
+        value = objective(world, *leaves, noise).sum()
+        found = torch.autograd.grad(value, leaves, allow_unused=True)
+    up_mu, up_logvar = (
+        torch.zeros_like(leaf) if slope is None else slope
+        for slope, leaf in zip(found, leaves, strict=True)
+    )
+    return up_mu, up_logvar
 
 
-REPARAMETERISE_FULL = declare(
-    WORDS["reparameterise_full"],
-    reparameterise_full,
-    _roots,
-    criteria=(
-        agrees("z = mu + L eps for each sample and example", 2.5),
-        Criterion("the covariance is L Lᵀ", 1.0, _columns),
-        rows_stand_alone(dims=(0, 0, 1), out=1),
-        agrees(SINGLE, 0.5, _single_roots),
-        Criterion("the gradient reaches mu and L", 1.0, _gradient_flows),
-    ),
-    steps={
-        "noise": lambda L, eps: torch.einsum("bij,sbj->sbi", L, eps),
-        "diagonal": lambda L: L.diagonal(dim1=1, dim2=2),
-        "variances": lambda L: (L**2).sum(2),
-        "answer": lambda mu, noise: (mu + noise).expand(len(noise), *mu.shape),
-    },
-    mistakes={
-        "transposed": instead(L=lambda L: L.mT),
-        "whole_covariance": instead(L=lambda L: L @ L.mT),
-        "diagonal_only": instead(noise=lambda diagonal, eps: diagonal * eps),
-        "marginals": instead(noise=lambda variances, eps: variances.sqrt() * eps),
-        "variances": instead(noise=lambda variances, eps: variances * eps),
-        "no_mean": lambda noise: noise,
-        "plain_noise": instead(noise=lambda eps: eps),
-        "minus": lambda mu, noise: mu - noise,
-        "row_sums": instead(noise=lambda L, eps: L.sum(2) * eps),
-        "column_norms": instead(noise=lambda L, eps: L.norm(dim=1) * eps),
-        "applied_twice": instead(L=lambda L: L @ L),
-        "entries_squared": instead(L=lambda L: L**2),
-        "diagonal_lost": instead(L=lambda L: L.tril(-1)),
-        "diagonal_exponentiated": instead(L=_on_diagonal(torch.exp)),
-        "diagonal_softplus": instead(L=_on_diagonal(softplus)),
-        "reshaped": instead(noise=_reshaped),
-        "averaged_root": instead(L=lambda L: L.mean(0).expand_as(L)),
-        "batch_summed": instead(noise=lambda noise: noise.sum(1, keepdim=True)),
-        "inverse_root": instead(L=lambda L: L.inverse()),
-        "inverse_transposed": instead(L=lambda L: L.inverse().mT),
-        "mean_mapped": instead(mu=lambda mu, L: torch.einsum("bij,bj->bi", L, mu)),
-        "one_root": instead(L=lambda L: L[:1].expand_as(L)),
-        "one_noise": instead(eps=lambda eps: eps[:, :1].expand_as(eps)),
-        "one_sample": instead(eps=lambda eps: eps[:1].expand_as(eps)),
-        "symmetric": instead(L=lambda L: L + L.tril(-1).mT),
-    },
-    edges=_single_roots,
-)
+def _ascent(
+    objective: Objective = _draw_value, up: float = 1.0, how: str = ""
+) -> Callable[..., Pair]:
+    """Build the climb of another objective, or one that steps in another way."""
+
+    def climb(
+        x: Tensor,
+        W: Tensor,
+        b: Tensor,
+        sigma: float,
+        mu: Tensor,
+        logvar: Tensor,
+        eps: Tensor,
+        lr: float,
+    ) -> Pair:
+        world, begin = (x, W, b, sigma), (mu, logvar)
+        heap = torch.zeros_like(mu), torch.zeros_like(mu)
+        for noise in eps:
+            place = begin if how == "start" else (mu, logvar)
+            slopes = _slopes(objective, world, *place, noise)
+            if how == "heap":
+                heap = heap[0] + slopes[0], heap[1] + slopes[1]
+                slopes = heap
+            mu = mu + up * lr * slopes[0]
+            if how == "in turn":
+                slopes = _slopes(objective, world, mu, logvar, noise)
+            logvar = logvar + up * lr * slopes[1]
+        return mu, logvar
+
+    return climb
 
 
-# --- leave_one_out --------------------------------------------------------------------
+def _with(
+    sigma: Callable[[Tensor], Tensor] | None = None,
+    noise: Callable[[Tensor], Tensor] = lambda eps: eps,
+    rate: float = 1.0,
+    scale: Callable[[float], float] = lambda sigma: sigma,
+    offset: float = 1.0,
+) -> Callable[..., Pair]:
+    """Build the climb with another width of q, noise, rate, decoder noise or offset."""
+
+    def objective(world: Decoder, mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
+        x, W, b, own = world
+        width = (0.5 * logvar).exp() if sigma is None else sigma(logvar)
+        decoded = (mu + width * noise(eps)) @ W.T + offset * b
+        log_lik = gaussian_log_prob(x, decoded, 2 * math.log(scale(own)))
+        return log_lik - rate * gaussian_kl(mu, logvar)
+
+    return _ascent(objective)
 
 
-def leave_one_out(f_values: Tensor) -> Tensor:
-    """For each sample the mean of f over the example's other ones: (S, batch)."""
-    others = f_values.sum(0) - f_values  # (S, batch)
-    return others / (len(f_values) - 1)
-
-
-def _values(generator: torch.Generator) -> list[Arguments]:
+def _two_starts(generator: torch.Generator, steps: tuple[int, int]) -> list[Arguments]:
+    sizes = ((5, 7, 3), (4, 6, 2))  # batch, data, latent
     return [
-        (3 + normal(generator, S, batch).exp() + normal(generator, batch),)
-        for S, batch in ((7, 4), (3, 5))
+        _start(generator, *size, count)
+        for size, count in zip(sizes, steps, strict=True)
     ]
 
 
-def _ties(generator: torch.Generator) -> list[Arguments]:
-    """Draw samples of which some have exactly the same f; then all of them."""
-    (f_values,) = _values(generator)[0]
-    f_values[1], f_values[4:, 2] = f_values[0], f_values[3, 2]
-    return [(f_values,), (torch.full_like(f_values[:, :1], 2.5),)]
+def _start(generator: torch.Generator, N: int, D: int, K: int, count: int) -> Arguments:
+    W, b = 0.8 * normal(generator, D, K), 1.0 + normal(generator, D)
+    sigma = 0.6 + 0.15 * float(uniform(generator, 1))
+    x = b + normal(generator, N, K) @ W.T + sigma * normal(generator, N, D)
+    mu, logvar = 0.5 * normal(generator, N, K), -0.6 + 0.3 * normal(generator, N, K)
+    return x, W, b, sigma, mu, logvar, normal(generator, count, N, K), 0.02
 
 
-def _few(generator: torch.Generator) -> list[Arguments]:
-    return [*_ties(generator), (normal(generator, 2, 3),), (normal(generator, 2, 1),)]
+def _one_step(generator: torch.Generator) -> list[Arguments]:
+    return _two_starts(generator, (1, 1))
 
 
-def _others(f: Tensor, what: Callable[[Tensor], Tensor], more: int = 0) -> Tensor:
-    """Apply something to the samples before each one and to those after it."""
-    return torch.stack(
-        [what(torch.cat([f[:i], f[i + 1 + more :]])) for i in range(len(f))]
+def _three_steps(generator: torch.Generator) -> list[Arguments]:
+    return _two_starts(generator, (3, 3))
+
+
+def _both(generator: torch.Generator) -> list[Arguments]:
+    return _two_starts(generator, (1, 3))
+
+
+def _small_starts(generator: torch.Generator) -> list[Arguments]:
+    return [_start(generator, 1, 4, 1, 2), _start(generator, 3, 5, 2, 0)]
+
+
+def _climbs_far(trial: Trial) -> None:
+    """Ask for the exact bound after many steps: most of the way up."""
+    for arguments in _two_starts(trial.generator, (80, 80)):
+        x, W, b, sigma, mu, logvar, _, _ = arguments
+        world = LinearGaussian(W, b, sigma)
+
+        def bound(q: Pair, world: LinearGaussian = world, x: Tensor = x) -> Tensor:
+            return world.diagonal_terms(x, *q).elbo.mean()
+
+        start, got = bound((mu, logvar)), bound(trial.call(*arguments))
+        want = bound(trial.reference(*arguments))
+        if not got >= start + 0.99 * (want - start):
+            raise Refused(
+                f"in 80 steps the mean ELBO changes by {float(got - start):.3f} nats, "
+                f"expected {float(want - start):.3f}."
+            )
+
+
+def _ends(change: Callable[[Pair], Pair]) -> Callable[..., Pair]:
+    return lambda x, W, b, sigma, mu, logvar, eps, lr: change(
+        pathwise_ascent(x, W, b, sigma, mu, logvar, eps, lr)
     )
 
 
-def _blind_to_its_own(trial: Trial) -> None:
-    for (f_values,) in trial.inputs():
-        changed = f_values.clone()
-        changed[0] += 10.0
-        before, after = trial.call(f_values), trial.call(changed)
-        trial.expect_close(
-            after[0],
-            before[0],
-            "the first sample's own f was changed, and its baseline with it",
-        )
-
-
-def _shift(trial: Trial) -> None:
-    for (f_values,) in trial.inputs():
-        raised, base = trial.call(f_values + 5.0), trial.call(f_values)
-        trial.expect_close(raised, base + 5.0, "every f is raised by 5")
-
-
-LEAVE_ONE_OUT = declare(
-    WORDS["leave_one_out"],
-    leave_one_out,
-    _values,
+PATHWISE_ASCENT = declare(
+    WORDS["pathwise_ascent"],
+    pathwise_ascent,
+    _both,
     criteria=(
-        agrees("the mean of the other samples", 2.0),
-        Criterion("a sample's baseline ignores its own f", 1.0, _blind_to_its_own),
-        Criterion("a constant added to f is added to it", 1.0, _shift),
-        rows_stand_alone(dims=(1,), out=1),
-        agrees("right for two samples, one example, and equal values", 1.0, _few),
+        agrees("one step, to the digit", 1.5, _one_step),
+        agrees("three steps, to the digit", 1.5, _three_steps),
+        agrees("right for one example, one latent, and no step", 1.0, _small_starts),
+        Criterion("eighty steps climb as far as they should", 1.0, _climbs_far),
     ),
-    steps={
-        "f": lambda f_values: f_values,
-        "S": lambda f: len(f),
-        "others": lambda f: f.sum(0) - f,
-        "answer": lambda others, S: others / (S - 1),
-    },
     mistakes={
-        "mean_of_all": lambda f: f.mean(0).expand_as(f),
-        "over_S": lambda others, S: others / S,
-        "all_over_S_minus_one": instead(others=lambda f: f.sum(0).expand_as(f)),
-        "minus_the_mean": lambda f: f.mean(0) - f,
-        "not_divided": lambda others: others,
-        "other_examples": lambda f: leave_one_out(f.T).T,
-        "all_others": lambda f: leave_one_out(f.flatten()).reshape(f.shape),
-        "centred": lambda f, answer: f - answer,
-        "next_sample": lambda f: f.roll(-1, 0),
-        "last_sample": lambda f: f.roll(1, 0),
-        "one_mean": lambda f: f.mean().expand_as(f),
-        "one_row": lambda answer: answer[:1],
-        "one_row_of_means": lambda f: f.mean(0, keepdim=True),
-        "one_number_for_each": lambda f: f.mean(0),
-        "deviation": lambda f: f - f.mean(0),
-        "own_twice": instead(others=lambda f: f.sum(0) - 2 * f),
-        "share_of_own": lambda f, S: f.mean(0) - f / (S - 1),
-        "over_S_minus_two": lambda others, S: others / (S - 2),
-        **{
-            f"over_fixed_{count}": instead(
-                answer=lambda others, count=count: others / count
+        "descent": _ascent(up=-1.0),
+        "rate_forgotten": _with(rate=0.0),
+        "rate_added": _with(rate=-1.0),
+        "rate_doubled": _with(rate=2.0),
+        "z_detached": _ascent(lambda w, mu, logvar, eps: -gaussian_kl(mu, logvar)),
+        "mean_decoded": _with(noise=lambda eps: 0 * eps),
+        "times_variance": _with(sigma=lambda logvar: logvar.exp()),
+        "times_logvar": _with(sigma=lambda logvar: logvar),
+        "one_noise_for_the_batch": _with(noise=lambda eps: eps[:1]),
+        "one_noise_for_all_latents": _with(noise=lambda eps: eps[:, :1]),
+        "log_sigma_of_the_decoder": _with(scale=lambda sigma: math.sqrt(sigma)),
+        "squared_error": _with(scale=lambda sigma: 1.0),
+        "offset_forgotten": _with(offset=0.0),
+        "averaged_over_the_batch": _ascent(
+            lambda w, mu, logvar, eps: _draw_value(w, mu, logvar, eps) / len(mu)
+        ),
+        "averaged_over_the_data": _ascent(
+            lambda w, mu, logvar, eps: (
+                (_draw_value(w, mu, logvar, eps, 0.0)) / w[0].shape[1]
+                - gaussian_kl(mu, logvar)
             )
-            for count in (3, 4, 5, 7, 8, 9, 10)
-        },
-        "copies_left_out": lambda f: torch.stack(
-            [
-                torch.stack(
-                    [c[c != own].mean() for own, c in zip(row, f.T, strict=True)]
-                )
-                for row in f
-            ]
         ),
-        "two_left_out": lambda f: _others(f, lambda kept: kept.mean(0), more=1),
-        "median": lambda f: _others(f, lambda kept: kept.median(0).values),
-        "largest": lambda f: _others(f, lambda kept: kept.amax(0)),
-        "earlier_samples": lambda f: torch.stack(
-            [f[:i].sum(0) / max(i, 1) for i in range(len(f))]
+        "gradient_of_the_start": _ascent(how="start"),
+        "old_gradients_kept": _ascent(how="heap"),
+        "one_after_the_other": _ascent(how="in turn"),
+        "first_noise_again": lambda x, W, b, sigma, mu, logvar, eps, lr: (
+            pathwise_ascent(x, W, b, sigma, mu, logvar, eps[:1].expand_as(eps), lr)
         ),
-        "running_mean": lambda f, S: (
-            f.cumsum(0) / torch.arange(1, S + 1, dtype=f.dtype)[:, None]
+        "one_step_only": lambda x, W, b, sigma, mu, logvar, eps, lr: pathwise_ascent(
+            x, W, b, sigma, mu, logvar, eps[:1], lr
         ),
+        "start_returned": lambda mu, logvar: (mu.clone(), logvar.clone()),
+        "swapped": _ends(lambda pair: pair[::-1]),
+        "sigma_returned": _ends(lambda pair: (pair[0], (pair[1] / 2).exp())),
     },
-    edges=_ties,
+    edges=_small_starts,
 )
 
-EXERCISES = (SCORE_GRADIENT, REPARAMETERISE, REPARAMETERISE_FULL, LEAVE_ONE_OUT)
+EXERCISES = (SCORE_GRADIENT, REPARAMETERISE, PATHWISE_ASCENT)

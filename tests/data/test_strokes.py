@@ -202,3 +202,11 @@ def test_a_lesson_may_work_in_float64():
         assert torch.equal(render(plain()), here)
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+def test_the_gradient_is_finite_where_a_pixel_lies_on_the_curve():
+    names = ("slant", "turn", "width", "height", "pen")
+    z = torch.linspace(-1.5, 1.5, 200, dtype=torch.float64)[:, None].repeat(1, 5)
+    z.requires_grad_()
+    pen(z, 4, names).sum().backward()
+    assert z.grad.isfinite().all()
