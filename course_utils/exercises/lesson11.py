@@ -1,11 +1,13 @@
-"""Exercises of lesson 11: the conditional ELBO, y summed out, leakage in nats."""
+"""Exercises of lesson 11: a conditional VAE, M2's bound and step, leakage in nats."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.special import entr
 
 from course_utils.grading.criteria import (
@@ -22,7 +24,7 @@ from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial, gradients_of
 from course_utils.metrics import leakage
 from course_utils.models import conditional
-from course_utils.objectives import gaussian_kl, log_mean_exp
+from course_utils.objectives import bernoulli_log_prob, log_mean_exp
 
 WORDS = words_beside(__file__)
 
@@ -38,55 +40,60 @@ def _labels(generator: torch.Generator, count: int, classes: int) -> Tensor:
 # --- conditional_terms --------------------------------------------------------------
 
 
-def conditional_terms(
-    x: Tensor,
-    y: Tensor,
-    mu: Tensor,
-    logvar: Tensor,
-    eps: Tensor,
-    means: Tensor,
-    W: Tensor,
-    sigma2: float,
-) -> tuple[Tensor, Tensor]:
-    """Distortion and rate for p(x|y, z) = N(m_y + W z, σ²I), (N,) each, in nats."""
-    z = mu + (logvar / 2).exp() * eps
-    return _distortion(x, means[y] + z @ W.T, sigma2), gaussian_kl(mu, logvar)
+def _networks(
+    generator: torch.Generator, *sizes: tuple[int, int, int]
+) -> list[list[Tensor]]:
+    """Draw the weights of networks of one hidden layer: inputs, hidden, outputs."""
+    return [
+        [
+            normal(generator, hidden, inputs) / math.sqrt(inputs),
+            normal(generator, hidden),
+            normal(generator, outputs, hidden) / math.sqrt(hidden),
+            0.5 * normal(generator, outputs),
+        ]
+        for inputs, hidden, outputs in sizes
+    ]
 
 
-def _distortion(x: Tensor, mean: Tensor, sigma2: float) -> Tensor:
-    terms = (x - mean) ** 2 / sigma2 + math.log(2 * math.pi * sigma2)
-    return terms.sum(-1) / 2
+def _binary(generator: torch.Generator, *shape: int) -> Tensor:
+    return (normal(generator, *shape) > 0.3).double()
 
 
-def _worlds(generator: torch.Generator) -> list[Arguments]:
-    def world(N: int, D: int, K: int, C: int) -> Arguments:
+def _told(generator: torch.Generator) -> list[Arguments]:
+    def drawn(N: int, D: int, K: int, C: int) -> Arguments:
+        encoder, decoder = _networks(generator, (D + C, 6, 2 * K), (K + C, 7, D))
         return (
-            normal(generator, N, D),
+            _binary(generator, N, D),
             _labels(generator, N, C),
             normal(generator, N, K),
-            0.7 * normal(generator, N, K) - 0.5,
-            normal(generator, N, K),
-            2 * normal(generator, C, D),
-            normal(generator, D, K),
-            between(generator, 0.3, 0.7),
+            encoder,
+            decoder,
         )
 
-    return [world(7, 5, 3, 4), world(6, 4, 2, 3)]
+    return [drawn(7, 5, 3, 4), drawn(6, 8, 2, 3)]
 
 
-def _hard_worlds(generator: torch.Generator) -> dict[str, Arguments]:
-    (x, y, mu, logvar, eps, means, W, sigma2), _ = _worlds(generator)
-    rest = (means, W, sigma2)
-    few = tuple(value[:2] for value in (x, y, mu, logvar, eps))
-    low = (x, y, mu, logvar - 35, eps, *rest)
-    high = (x, y, mu, logvar + 21, eps, *rest)
+def _hard_told(generator: torch.Generator) -> dict[str, Arguments]:
+    (x, y, eps, encoder, decoder), _ = _told(generator)
+    K = eps.shape[1]
+    low, high = (
+        [*encoder[:3], encoder[3] + shift * (torch.arange(2 * K) >= K)]
+        for shift in (-35, 12)
+    )
+    sure = [*decoder[:3], 300 * decoder[3]]
+    deep = [*_networks(generator, (9, 6, 5))[0], *_networks(generator, (5, 4, 6))[0]]
     return {
-        "all examples of one class": (x, 0 * y + 2, mu, logvar, eps, *rest),
-        "fewer examples than classes": (*few, *rest),
-        "logvar about -35 (take it as it is, with no clamp)": low,
-        "logvar about 21 (take it as it is, with no clamp)": high,
-        "sigma2 = 1e-8": (x, y, mu, logvar, eps, means, W, 1e-8),
-    }
+        "all examples of one class": (x, 0 * y + 2, eps, encoder, decoder),
+        "fewer examples than classes": (x[:2], y[:2], eps[:2], encoder, decoder),
+        "a decoder that is sure (go from logits, not from probabilities)": (
+            x, y, eps, encoder, sure
+        ),
+        "logvar about -35 (take it as it is, with no clamp)": (
+            x, y, eps, low, decoder
+        ),
+        "logvar about 12 (take it as it is, with no clamp)": (x, y, eps, high, decoder),
+        "an encoder of four layers": (x, y, eps, deep, decoder),
+    }  # fmt: skip
 
 
 def _distortion_is_right(trial: Trial) -> None:
@@ -96,34 +103,52 @@ def _distortion_is_right(trial: Trial) -> None:
     for arguments in trial.inputs():
         got, want = trial.call(*arguments), trial.reference(*arguments)
         trial.expect_close(
-            got[0], want[0], "the distortion, −log N(x; m_y + W z, σ²I) with D pixels"
+            got[0], want[0], "the distortion, −log p(x|y, z) summed over D pixels"
         )
 
 
 def _told_the_label(trial: Trial) -> None:
-    """Move x and its class mean together: nothing may change."""
-    x, y, mu, logvar, eps, means, W, sigma2 = trial.inputs()[0]
-    rest = (y, mu, logvar, eps)
-    before = trial.call(x, *rest, means, W, sigma2)[0]
-    shift = normal(trial.generator, *means.shape)
-    after = trial.call(x + shift[y], *rest, means + shift, W, sigma2)[0]
-    what = "x and the mean of its class moved together; distortion"
-    trial.expect_close(after, before, what)
-    other = trial.call(x + shift[y], *rest, means, W, sigma2)[0]
-    if float((other - before).abs().max()) < 1e-6:
-        raise Refused("when x alone is moved, the distortion must change.")
+    """Renumber the classes, and the columns of the weights with them."""
+    x, y, eps, encoder, decoder = trial.inputs()[0]
+    before = trial.call(x, y, eps, encoder, decoder)
+    C = encoder[0].shape[1] - x.shape[1]
+    order = torch.arange(C).roll(1)
+
+    def renumbered(weights: list[Tensor]) -> list[Tensor]:
+        columns = weights[0].shape[1] - C
+        W = torch.cat([weights[0][:, :columns], weights[0][:, columns:][:, order]], 1)
+        return [W, *weights[1:]]
+
+    for place, name in ((0, "encoder"), (1, "decoder")):
+        weights = [encoder, decoder]
+        weights[place] = renumbered(weights[place])
+        after = trial.call(x, y, eps, *weights)
+        if float((after[0] - before[0]).abs().max()) < 1e-6:
+            raise Refused(f"the {name}'s weights of the label change nothing.")
+    new = (y + 1) % C
+    trial.expect_close(
+        trial.call(x, new, eps, renumbered(encoder), renumbered(decoder)),
+        before,
+        "classes renumbered, and the weights with them; terms",
+    )
 
 
-def _marginal(x: Tensor, mean: Tensor, W: Tensor, sigma2: float) -> Tensor:
-    """Give log N(x; mean, W Wᵀ + σ²I), with no z in it: (N,)."""
-    covariance = W @ W.T + sigma2 * torch.eye(len(W)).to(W)
-    return torch.distributions.MultivariateNormal(mean, covariance).log_prob(x)
+def _averaged_over_classes(
+    x: Tensor, z: Tensor, classes: int, decoder: list[Tensor]
+) -> Tensor:
+    """Give −log of the mean over the classes of p(x|y, z): (N,)."""
+    each = []
+    for c in range(classes):
+        hot = torch.eye(classes).to(x)[c].expand(len(x), -1)
+        logits = conditional.network(torch.cat([z, hot], 1), decoder)
+        each.append(bernoulli_log_prob(x, logits))
+    return -log_mean_exp(torch.stack(each), 0)
 
 
 CONDITIONAL_TERMS = declare(
     WORDS["conditional_terms"],
-    conditional_terms,
-    _worlds,
+    conditional.conditional_terms,
+    _told,
     criteria=(
         Criterion(
             "distortion: −log p(x|y, z) at the drawn z", 1.0, _distortion_is_right
@@ -133,117 +158,99 @@ CONDITIONAL_TERMS = declare(
             "rate: KL(q(z|x, y) ‖ p(z))",
             what="the rate, the KL to the prior N(0, I)",
         ),
-        Criterion("the decoder is told the label", 1.0, _told_the_label),
-        at_the_edges(_hard_worlds, "any label, any variance", 0.5),
+        Criterion("encoder and decoder are told the label", 1.0, _told_the_label),
+        at_the_edges(_hard_told, "any label, any variance, any depth", 0.5),
         gradients("both terms can be trained through"),
-        rows_stand_alone("each example by itself", 0.5, dims=(0, 0, 0, 0, 0)),
+        rows_stand_alone("each example by itself", 0.5, dims=(0, 0, 0)),
     ),
-    gradients=(2, 3, 5, 6),
+    gradients=(0, 2),
     steps={
+        "classes": lambda x, encoder: encoder[0].shape[1] - x.shape[1],
+        "hot": lambda y, classes, x: F.one_hot(y, classes).to(x),
+        "hot_in": lambda hot: hot,
+        "hot_out": lambda hot: hot,
+        "seen": lambda x, hot_in: torch.cat([x, hot_in], 1),
+        "halves": lambda seen, encoder: conditional.network(seen, encoder).chunk(2, 1),
+        "mu": lambda halves: halves[0],
+        "logvar": lambda halves: halves[1],
         "sigma": lambda logvar: (logvar / 2).exp(),
-        "variance": lambda logvar: logvar.exp(),
-        "log_variance": lambda logvar: logvar,
-        "code": lambda mu: mu,
-        "kls": lambda code, variance, log_variance: (
-            (code**2 + variance - log_variance - 1) / 2
-        ),
         "z": lambda mu, sigma, eps: mu + sigma * eps,
-        "offset": lambda z, W: z @ W.T,
-        "centre": lambda means, y: means[y],
-        "square": lambda x, centre, offset: ((x - centre - offset) ** 2).sum(1),
-        "error": lambda square, sigma2: square / (2 * sigma2),
-        "normaliser": lambda x, sigma2: x.shape[1] / 2 * math.log(2 * math.pi * sigma2),
-        "distortion": lambda error, normaliser: error + normaliser,
+        "told": lambda z, hot_out: torch.cat([z, hot_out], 1),
+        "logits": lambda told, decoder: conditional.network(told, decoder),
+        "distortion": lambda x, logits: -bernoulli_log_prob(x, logits),
+        "code": lambda mu: mu,
+        "variance": lambda logvar: logvar.exp(),
+        "kls": lambda code, variance, logvar: (code**2 + variance - logvar - 1) / 2,
         "rate": lambda kls: kls.sum(1),
         "answer": lambda distortion, rate: (distortion, rate),
     },
     mistakes={
-        "no_label": instead(centre=lambda: 0),
-        "mean_of_classes": instead(centre=lambda means: means.mean(0)),
-        "label_of_row": instead(y=lambda x, means: torch.arange(len(x)) % len(means)),
+        "encoder_blind": instead(hot_in=lambda hot: 0 * hot),
+        "decoder_blind": instead(hot_out=lambda hot: 0 * hot),
+        "both_blind": instead(hot=lambda hot: 0 * hot),
+        "label_first": instead(
+            seen=lambda x, hot_in: torch.cat([hot_in, x], 1),
+            told=lambda z, hot_out: torch.cat([hot_out, z], 1),
+        ),
+        "label_first_in": instead(seen=lambda x, hot_in: torch.cat([hot_in, x], 1)),
+        "label_first_out": instead(told=lambda z, hot_out: torch.cat([hot_out, z], 1)),
+        "label_shifted": instead(hot=lambda hot: hot.roll(1, 1)),
+        "label_shifted_down": instead(hot=lambda hot: hot.roll(-1, 1)),
+        "label_of_batch": instead(hot=lambda hot: hot.mean(0).expand_as(hot)),
+        "label_of_row": instead(
+            hot=lambda x, classes: torch.eye(classes).to(x)[
+                torch.arange(len(x)) % classes
+            ]
+        ),
         "marginal": instead(
-            distortion=lambda x, means, offset, sigma2: (
-                -log_mean_exp(-_distortion(x, means[:, None] + offset, sigma2), 0)
+            distortion=lambda x, z, classes, decoder: _averaged_over_classes(
+                x, z, classes, decoder
             )
         ),
         "joint": instead(
-            distortion=lambda distortion, means: distortion + math.log(len(means))
+            distortion=lambda distortion, classes: distortion + math.log(classes)
         ),
-        "no_noise": instead(eps=lambda: 0),
-        "log_sigma": instead(sigma=lambda logvar: logvar.exp()),
-        "no_half": instead(error=lambda error: 2 * error),
-        "by_sigma": instead(error=lambda square, sigma2: square / (2 * sigma2**0.5)),
-        "no_normaliser": instead(normaliser=lambda: 0),
-        "pixel_mean": instead(distortion=lambda distortion, x: distortion / x.shape[1]),
-        "sign": instead(distortion=lambda distortion: -distortion),
-        "rate_mean": instead(rate=lambda rate, mu: rate / mu.shape[1]),
-        "normaliser_no_half": instead(normaliser=lambda normaliser: 2 * normaliser),
-        "rate_no_exp": instead(rate=lambda mu: (mu**2 - 1).sum(1) / 2),
-        "swapped": lambda distortion, rate: (rate, distortion),
-        "rate_sign": instead(rate=lambda rate: -rate),
-        "label_shifted": instead(centre=lambda means, y: means[y - 1]),
-        "label_shifted_up": instead(
-            centre=lambda means, y: means[(y + 1) % len(means)]
+        "rate_with_label": instead(rate=lambda rate, classes: rate + math.log(classes)),
+        "halves_swapped": instead(
+            mu=lambda halves: halves[1], logvar=lambda halves: halves[0]
         ),
-        "no_code": instead(offset=lambda: 0),
+        "no_noise": instead(eps=lambda eps: 0 * eps),
         "mu_lost": instead(z=lambda sigma, eps: sigma * eps),
-        "shared_noise": instead(eps=lambda eps: eps[0]),
-        "z_integrated_out": instead(
-            distortion=lambda x, centre, W, sigma2: -_marginal(x, centre, W, sigma2)
-        ),
+        "log_sigma": instead(sigma=lambda logvar: logvar.exp()),
+        "log_sigma_throughout": instead(logvar=lambda logvar: 2 * logvar),
+        "logvar_for_sigma": instead(sigma=lambda logvar: logvar),
+        "shared_noise": instead(eps=lambda eps: eps[:1].expand_as(eps)),
         "z_cut_off": instead(z=lambda z: z.detach()),
         "rate_cut_off": instead(rate=lambda rate: rate.detach()),
         "both_cut_off": lambda distortion, rate: (distortion.detach(), rate.detach()),
-        "sigma2_squared": instead(sigma2=lambda sigma2: sigma2**2),
-        "no_sigma2": instead(error=lambda square: square / 2),
-        "plain_squares": instead(distortion=lambda square: square),
-        "half_squares": instead(distortion=lambda square: square / 2),
-        "normaliser_once": instead(
-            normaliser=lambda normaliser, x: normaliser / x.shape[1]
-        ),
-        "normaliser_without_sigma2": instead(
-            normaliser=lambda x: x.shape[1] / 2 * math.log(2 * math.pi)
-        ),
-        "normaliser_without_2pi": instead(
-            normaliser=lambda x, sigma2: x.shape[1] / 2 * math.log(sigma2)
-        ),
-        "normaliser_sign": instead(normaliser=lambda normaliser: -normaliser),
-        "log_sigma_throughout": instead(logvar=lambda logvar: 2 * logvar),
-        "both_averaged": lambda distortion, rate, x, mu: (
+        "pixel_mean": instead(distortion=lambda distortion, x: distortion / x.shape[1]),
+        "rate_mean": instead(rate=lambda rate, eps: rate / eps.shape[1]),
+        "both_averaged": lambda distortion, rate, x, eps: (
             distortion / x.shape[1],
-            rate / mu.shape[1],
+            rate / eps.shape[1],
         ),
-        "logvar_for_sigma": instead(sigma=lambda logvar: logvar),
-        "sigma2_once": instead(
-            normaliser=lambda x, sigma2: (
-                (x.shape[1] * math.log(2 * math.pi) + math.log(sigma2)) / 2
-            )
+        "sign": instead(distortion=lambda distortion: -distortion),
+        "rate_sign": instead(rate=lambda rate: -rate),
+        "swapped": lambda distortion, rate: (rate, distortion),
+        "sigmoid_twice": instead(logits=lambda logits: logits.sigmoid()),
+        "plain_squares": instead(
+            distortion=lambda x, logits: ((x - logits.sigmoid()) ** 2).sum(1)
         ),
-        "constant_once": instead(
-            normaliser=lambda x, sigma2: (
-                (math.log(2 * math.pi) + x.shape[1] * math.log(sigma2)) / 2
-            )
+        "squares_of_logits": instead(
+            distortion=lambda x, logits: ((x - logits) ** 2).sum(1)
         ),
-        "label_multiplied": instead(
-            centre=lambda means, y, offset: means[y] * offset - offset
-        ),
-        "rate_of_z": instead(code=lambda z: z),
-        "rate_with_label": instead(
-            rate=lambda kls, means: kls.sum(1) + math.log(len(means))
-        ),
-        "rate_mu_not_squared": instead(code=lambda mu: mu.abs().sqrt()),
-        "rate_mu_signed": instead(
-            kls=lambda mu, variance, logvar: (mu + variance - logvar - 1) / 2
+        "ink_alone": instead(
+            distortion=lambda x, logits: -(x * F.logsigmoid(logits)).sum(1)
         ),
         "rate_no_half": instead(rate=lambda rate: 2 * rate),
+        "rate_no_exp": instead(variance=lambda logvar: logvar),
         "rate_reversed": instead(
             kls=lambda mu, variance, logvar: ((1 + mu**2) / variance + logvar - 1) / 2
         ),
         "rate_sigma": instead(variance=lambda sigma: sigma),
-        "rate_variance_squared": instead(variance=lambda variance: variance**2),
         "rate_one_missing": instead(kls=lambda kls: kls + 0.5),
-        "rate_logvar_added": instead(log_variance=lambda logvar: -logvar),
-        "rate_of_class": instead(code=lambda mu, centre, W: mu - centre @ W),
+        "rate_logvar_added": instead(kls=lambda kls, logvar: kls + logvar),
+        "rate_of_z": instead(code=lambda z: z),
         "rate_of_one_draw": instead(
             rate=lambda z, eps, logvar: ((z**2 - eps**2 - logvar) / 2).sum(1)
         ),
@@ -277,9 +284,8 @@ def _hard_bounds(generator: torch.Generator) -> dict[str, Arguments]:
 
 
 def _bound_is_right(trial: Trial) -> None:
-    expect_no_draw(
-        trial, trial.inputs()[0], "sum over all classes, so that no y is drawn."
-    )
+    many = tuple(given.repeat(8, 1) for given in trial.inputs()[0])
+    expect_no_draw(trial, many, "sum over all classes, so that no y is drawn.")
     for elbos, log_q in trial.inputs():
         got, want = trial.call(elbos, log_q), trial.reference(elbos, log_q)
         worst = int((got - want).abs().argmax())
@@ -413,6 +419,212 @@ UNLABELLED_BOUND = declare(
         "log_of_even_mean": lambda joint_elbo, log_C: joint_elbo.logsumexp(1) - log_C,
         "exponentiated": lambda q, joint_elbo: (q * joint_elbo.exp()).sum(1),
         "last_class_left_out": lambda terms: terms[:, :-1].sum(1),
+    },
+)
+
+
+# --- m2_step ------------------------------------------------------------------------
+
+Weights = list[Tensor]
+STEPS = 3
+
+
+def m2_step(
+    x: Tensor,
+    y: Tensor,
+    eps: Tensor,
+    encoder: Weights,
+    decoder: Weights,
+    classifier: Weights,
+    alpha: float,
+    lr: float,
+) -> tuple[Weights, Weights, Weights]:
+    """Take one step of gradient descent on M2's loss: the new weights of each network.
+
+    x (N, D), y (N,) with −1 where it is not known, eps (N, C, K).
+    """
+    with torch.enable_grad():
+        networks = _watched(encoder), _watched(decoder), _watched(classifier)
+        elbos = conditional.elbos_by_class(x, eps, networks[0], networks[1])
+        log_q_y = conditional.network(x, networks[2]).log_softmax(1)
+        bound = conditional.unlabelled_bound(elbos, log_q_y)
+        own = torch.arange(len(y)), y.clamp(min=0)
+        named = elbos[own] + alpha * log_q_y[own]
+        loss = -torch.where(y >= 0, named, bound).mean()
+        return _moved(loss, networks, lr)
+
+
+def _watched(weights: Weights) -> Weights:
+    return [w.detach().clone().requires_grad_() for w in weights]
+
+
+def _moved(
+    loss: Tensor, networks: Sequence[Weights], lr: float
+) -> tuple[Weights, Weights, Weights]:
+    every = [w for weights in networks for w in weights]
+    slopes = torch.autograd.grad(loss, every, allow_unused=True)
+    moved = iter(
+        w.detach() if slope is None else w.detach() - lr * slope
+        for w, slope in zip(every, slopes, strict=True)
+    )
+    first, second, third = ([next(moved) for _ in weights] for weights in networks)
+    return first, second, third
+
+
+def _batches(generator: torch.Generator) -> list[Arguments]:
+    def drawn(N: int, D: int, K: int, C: int) -> Arguments:
+        y = _labels(generator, N, C)
+        unknown = torch.arange(N) % 5 < 3
+        encoder, decoder, classifier = _networks(
+            generator, (D + C, 6, 2 * K), (K + C, 7, D), (D, 9, C)
+        )
+        return (
+            _binary(generator, N, D),
+            torch.where(unknown[torch.randperm(N, generator=generator)], -1, y),
+            normal(generator, N, C, K),
+            encoder,
+            decoder,
+            classifier,
+            between(generator, 1.5, 4.0),
+            between(generator, 0.02, 0.06),
+        )
+
+    return [drawn(10, 5, 3, 4), drawn(15, 8, 2, 3)]
+
+
+def _hard_batches(generator: torch.Generator) -> dict[str, Arguments]:
+    (x, y, eps, *networks, alpha, lr), _ = _batches(generator)
+    told = torch.arange(len(y)) % eps.shape[1]
+    return {
+        "a batch without a label": (x, 0 * y - 1, eps, *networks, alpha, lr),
+        "a batch with every label": (x, told, eps, *networks, alpha, lr),
+        "one example": (x[:1], y[:1], eps[:1], *networks, alpha, lr),
+        "alpha = 0": (x, y, eps, *networks, 0.0, lr),
+    }
+
+
+def _networks_are_right(*places: int) -> Callable[[Trial], None]:
+    names = ("encoder", "decoder", "classifier")
+
+    def test(trial: Trial) -> None:
+        for arguments in trial.inputs():
+            got, want = trial.call(*arguments), trial.reference(*arguments)
+            for place in places:
+                what = f"the {names[place]} after one step"
+                old = arguments[3 + place]
+                mine, right = (_changes(new[place], old) for new in (got, want))
+                trial.expect_close(mine, right, f"{what}: new weights less old ones")
+
+    return test
+
+
+def _changes(new: Sequence[Tensor], old: Sequence[Tensor]) -> list[Tensor]:
+    return [after.detach() - before for after, before in zip(new, old, strict=True)]
+
+
+def _goes_on(trial: Trial) -> None:
+    """Feed the weights back; they must not drag the graph of earlier steps along."""
+    for x, y, eps, *networks, alpha, lr in trial.inputs():
+        mine, right = networks, networks
+        for step in range(1, STEPS + 1):
+            noise = normal(trial.generator, *eps.shape)
+            mine = trial.call(x, y, noise, *mine, alpha, lr)
+            if any(w.requires_grad for weights in mine for w in weights):
+                raise Refused(
+                    "the new weights still hang on the graph of the step: detach them, "
+                    "or the memory grows from step to step."
+                )
+            right = trial.reference(x, y, noise, *right, alpha, lr)
+            trial.expect_close(mine, right, f"the weights after {step} steps")
+
+
+M2_STEP = declare(
+    WORDS["m2_step"],
+    m2_step,
+    _batches,
+    criteria=(
+        Criterion("encoder and decoder take the step", 2.0, _networks_are_right(0, 1)),
+        Criterion("the classifier takes the step", 1.0, _networks_are_right(2)),
+        Criterion("three steps, each from the last", 1.0, _goes_on),
+        at_the_edges(_hard_batches, "all labels, none, one example, alpha = 0"),
+    ),
+    steps={
+        "networks": lambda encoder, decoder, classifier: (
+            _watched(encoder),
+            _watched(decoder),
+            _watched(classifier),
+        ),
+        "elbos": lambda x, eps, networks: conditional.elbos_by_class(
+            x, eps, networks[0], networks[1]
+        ),
+        "log_q": lambda x, networks: conditional.network(x, networks[2]).log_softmax(1),
+        "bound": lambda elbos, log_q: conditional.unlabelled_bound(elbos, log_q),
+        "known": lambda y: y >= 0,
+        "own": lambda y: (torch.arange(len(y)), y.clamp(min=0)),
+        "joint": lambda elbos, own: elbos[own],
+        "naming": lambda log_q, own: log_q[own],
+        "named": lambda joint, naming, alpha: joint + alpha * naming,
+        "rows": lambda known, named, bound: torch.where(known, named, bound),
+        "loss": lambda rows: -rows.mean(),
+        "answer": lambda loss, networks, lr: _moved(loss, networks, lr),
+    },
+    mistakes={
+        "classifier_untrained": instead(named=lambda joint: joint),
+        "alpha_lost": instead(alpha=lambda: 1.0),
+        "alpha_sign": instead(
+            named=lambda joint, naming, alpha: joint - alpha * naming
+        ),
+        "alpha_on_all": instead(
+            named=lambda joint, naming, alpha: alpha * (joint + naming)
+        ),
+        "labels_ignored": instead(rows=lambda bound: bound),
+        "unlabelled_left_out": instead(
+            rows=lambda known, named: torch.where(known, named, 0 * named)
+        ),
+        "labelled_alone": instead(loss=lambda known, named: -named[known].mean()),
+        "bound_for_labelled_too": instead(
+            rows=lambda known, named, bound: bound + torch.where(known, named, 0)
+        ),
+        "unknown_is_last_class": instead(
+            own=lambda y: (torch.arange(len(y)), y), rows=lambda named: named
+        ),
+        "unknown_is_first_class": instead(rows=lambda named: named),
+        "likeliest_class": instead(
+            bound=lambda elbos, log_q: elbos.gather(1, log_q.argmax(1, keepdim=True))[
+                :, 0
+            ]
+        ),
+        "no_entropy": instead(bound=lambda elbos, log_q: (log_q.exp() * elbos).sum(1)),
+        "entropy_sign": instead(
+            bound=lambda elbos, log_q: (log_q.exp() * (elbos + log_q)).sum(1)
+        ),
+        "weights_cut_off": instead(
+            bound=lambda elbos, log_q: (log_q.exp().detach() * (elbos - log_q)).sum(1)
+        ),
+        "unweighted": instead(bound=lambda elbos: elbos.mean(1)),
+        "summed": instead(loss=lambda rows: -rows.sum()),
+        "two_means": instead(
+            loss=lambda known, named, bound: (
+                -(
+                    named[known].sum() / known.sum().clamp(min=1)
+                    + bound[~known].sum() / (~known).sum().clamp(min=1)
+                )
+            )
+        ),
+        "uphill": instead(lr=lambda lr: -lr),
+        "no_lr": instead(lr=lambda: 1.0),
+        "classifier_kept": lambda answer, classifier: (*answer[:2], classifier),
+        "encoder_kept": lambda answer, encoder: (encoder, *answer[1:]),
+        "decoder_kept": lambda answer, decoder: (answer[0], decoder, answer[2]),
+        "nothing_moved": lambda encoder, decoder, classifier: (
+            encoder,
+            decoder,
+            classifier,
+        ),
+        "slopes": lambda loss, networks, lr: tuple(
+            _changes(new, [w.detach() for w in old])
+            for new, old in zip(_moved(loss, networks, -1.0), networks, strict=True)
+        ),
     },
 )
 
@@ -562,4 +774,4 @@ LEAKED_NATS = declare(
     },
 )
 
-EXERCISES = (CONDITIONAL_TERMS, UNLABELLED_BOUND, LEAKED_NATS)
+EXERCISES = (CONDITIONAL_TERMS, UNLABELLED_BOUND, M2_STEP, LEAKED_NATS)

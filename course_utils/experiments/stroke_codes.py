@@ -126,9 +126,11 @@ def leaks(parts: Sequence[Coded], seed: int) -> dict[str, float]:
     """
     found = {}
     for what in ("means", "samples"):
-        three = [leakage.Codes(getattr(part, what), part.y) for part in parts]
+        train, validation, test = (
+            leakage.Codes(getattr(part, what), part.y) for part in parts
+        )
         for kind in ("linear", "nonlinear"):
-            leak = leakage.probe(*three, kind=kind, seed=seed)
+            leak = leakage.probe(train, validation, test, kind, seed)
             found[f"{what}, {kind}, named"] = leak.accuracy
             found[f"{what}, {kind}, nats"] = leak.nats
     return found

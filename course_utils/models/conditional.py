@@ -360,8 +360,9 @@ def elbos_by_class(
     N, C, _ = eps.shape
     every = torch.arange(C).repeat(N)  # x_1 with each y, then x_2, …
     repeated = x.repeat_interleave(C, 0)
-    terms = conditional_terms(repeated, every, eps.flatten(0, 1), encoder, decoder)
-    return -sum(terms).reshape(N, C) - math.log(C)
+    noise = eps.flatten(0, 1)
+    distortion, rate = conditional_terms(repeated, every, noise, encoder, decoder)
+    return -(distortion + rate).reshape(N, C) - math.log(C)
 
 
 class M2(ConditionalVAE):
