@@ -222,7 +222,8 @@ def _error(x: Tensor, F: Tensor, G: Tensor) -> Tensor:
 def _slopes(loss: Callable[..., Tensor], F: Tensor, G: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients of a loss in both maps, at these maps."""
     F, G = F.detach().requires_grad_(), G.detach().requires_grad_()
-    return torch.autograd.grad(loss(F, G), (F, G))
+    dF, dG = torch.autograd.grad(loss(F, G), (F, G))
+    return dF, dG
 
 
 def _downhill(

@@ -117,10 +117,10 @@ def _softmaxed(logits: Tensor, x: Tensor) -> Tensor:
     return torch.logsumexp(x @ logits.log_softmax(1).T, 1)
 
 
-def _sgd_with(**settings: float) -> Training:
+def _sgd_with(momentum: float) -> Training:
     def train(x: Tensor, logits: Tensor, steps: int, lr: float) -> Tensor:
         leaf = logits.clone().requires_grad_()
-        optimiser = torch.optim.SGD([leaf], lr=lr, maximize=True, **settings)
+        optimiser = torch.optim.SGD([leaf], lr=lr, maximize=True, momentum=momentum)
         for _ in range(steps):
             leaf.grad = _slope(mean_log_p)(x, leaf.detach())
             optimiser.step()

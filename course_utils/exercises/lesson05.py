@@ -343,7 +343,7 @@ def _slopes(objective: Objective, mu: Tensor, logvar: Tensor) -> Pair:
     return up_mu, up_logvar
 
 
-def _climbs(generator: torch.Generator, steps: tuple[int, int]) -> list[Arguments]:
+def _climbs(generator: torch.Generator, steps: tuple[int, ...]) -> list[Arguments]:
     """Draw two climbs on a plane: a curved decoder, a grid fine enough for its q's."""
     axis = torch.linspace(-7, 7, 57, dtype=torch.float64)
     side = torch.linspace(-6.5, 6.5, 53, dtype=torch.float64)

@@ -340,7 +340,7 @@ def _with_weights(settings: Gallery, weights: Mapping[str, Tensor]) -> GalleryVA
 
 
 def _settings_of(config: Mapping[str, Any]) -> Gallery:
-    given = {
+    given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in config["settings"].items()
     }
@@ -359,7 +359,7 @@ def _save(
     average: Mapping[str, Tensor],
     progress: Progress,
 ) -> None:
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for name, weights in model.named_parameters():
         moments = adam.state[weights]
         tensors[name] = weights

@@ -71,11 +71,17 @@ def train(epochs: int = SETTINGS["epochs"]) -> Scribe:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SETTINGS["seed"])
         model = Scribe()
+    loss: Any = conditional_elbo_loss
     for stage, lr in enumerate(SETTINGS["lr"]):
         training.fit(
-            model, conditional_elbo_loss, batch, epochs=epochs, lr=lr,
-            batch_size=SETTINGS["batch_size"], seed=10 * SETTINGS["seed"] + stage,
-        )  # fmt: skip
+            model,
+            loss,
+            batch,
+            epochs=epochs,
+            lr=lr,
+            batch_size=SETTINGS["batch_size"],
+            seed=10 * SETTINGS["seed"] + stage,
+        )
     return model.eval().requires_grad_(False)
 
 
