@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageColor, ImageDraw
 
 from course_utils.oracles.pca import covariance
 from course_utils.plots import COLOURS
@@ -83,6 +82,8 @@ class LineThroughCloud:
 
     def render(self, angle: float) -> np.ndarray:
         """Paint the cloud with its line, and the curve with a dot: uint8 (H, W, 3)."""
+        from PIL import Image, ImageDraw
+
         size = (WIDTH * FINER, HEIGHT * FINER)
         image = Image.new("RGB", size, "white")
         brush = _Brush(ImageDraw.Draw(image))
@@ -175,20 +176,20 @@ class LineThroughCloud:
 class _Brush:
     """Paint on a picture that is `FINER` times as large as it is shown."""
 
-    def __init__(self, draw: ImageDraw.ImageDraw) -> None:
+    def __init__(self, draw: Any) -> None:
         self.draw = draw
 
     def line(
         self, places: Sequence[tuple[float, float]], colour: str, width: int
     ) -> None:
         at = [(FINER * x, FINER * y) for x, y in places]
-        self.draw.line(at, ImageColor.getrgb(COLOURS[colour]), FINER * width, "curve")
+        self.draw.line(at, COLOURS[colour], FINER * width, "curve")
 
     def dot(self, place: tuple[float, float], colour: str, radius: float) -> None:
         x, y = (FINER * part for part in place)
         r = FINER * radius
         box = (x - r, y - r, x + r, y + r)
-        self.draw.ellipse(box, ImageColor.getrgb(COLOURS[colour]))
+        self.draw.ellipse(box, COLOURS[colour])
 
     def text(self, place: tuple[float, float], words: str) -> None:
         x, y = (FINER * part for part in place)

@@ -26,9 +26,8 @@ def clean():
 def with_lessons(*files, leaves=LEAVES):
     """A course in which these lessons are written."""
     rest = {"title": "T", "part": "", "question": "?", "proves": "p", "needs": ()}
-    times = {"reading": 1, "exercises": 1, "computing": 1}
-    lessons = tuple(Lesson(file[:2], file, **rest, **times) for file in files)
-    return Course((), lessons, tuple(leaves))
+    lessons = tuple(Lesson(file[:2], file, **rest, computing=1) for file in files)
+    return Course((), lessons, (), tuple(leaves))
 
 
 @pytest.fixture

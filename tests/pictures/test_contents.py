@@ -25,7 +25,7 @@ def test_every_lesson_is_linked_once_in_order_with_what_it_proves():
 def test_a_part_stands_once_above_its_lessons_and_words_are_escaped():
     parts = (Part("I", "Compress", "w"), Part("II", "Believe", "w"))
     lessons = (lesson("00", ""), lesson("01", "I"), lesson("02", "I", "x & y"))
-    page = Contents(Course(parts, (*lessons, lesson("03", "II")), ()))._repr_html_()
+    page = Contents(Course(parts, (*lessons, lesson("03", "II")), (), ()))._repr_html_()
     places = [page.index(mark) for mark in (
         "00_t", "Part I, compress", "01_t", "02_t", "Part II, believe", "03_t"
     )]  # fmt: skip
