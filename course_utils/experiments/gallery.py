@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from course_utils.data.sprites import Sprites
+from course_utils.data.sprites import Sprites, render
 from course_utils.files import ROOT
 from course_utils.metrics import disentanglement
 from course_utils.models.likelihoods import Likelihood
@@ -285,6 +285,31 @@ def measure(model: Variational, grid: Sprites, count: int = 2000) -> dict[str, f
     found |= {f"MIG {n}": float(gap) for n, gap in zip(names, gaps, strict=True)}
     found["MIG"] = float(gaps.mean())
     return {name: round(value, 4) for name, value in found.items()}
+
+
+def turned_alike(settings: Gallery = GALLERY) -> tuple[Tensor, Tensor]:
+    """Tell which turned sprites are the same picture, at one scale and place.
+
+    Returns
+    -------
+    alike, orientation
+        (3 · orientations,) each: the class of pictures that cannot be told apart, and
+        the level of the orientation. A square repeats after a quarter turn, an ellipse
+        after half a turn, a heart never.
+
+    Examples
+    --------
+    >>> alike, orientation = turned_alike(Gallery(size=16, orientations=4))
+    >>> len(alike), len(alike.unique())  # one square, two ellipses, four hearts
+    (12, 7)
+    """
+    count = settings.orientations
+    levels = torch.arange(count)
+    factors = torch.tensor([[1.0, 1.0, 0.8, 0.0, 0.5, 0.5]]).repeat(3 * count, 1)
+    factors[:, 1] = torch.arange(1.0, 4.0).repeat_interleave(count)
+    factors[:, 3] = (levels * 2 * torch.pi / count).repeat(3)
+    pictures = render(factors, settings.size, "grey")
+    return torch.unique(pictures, dim=0, return_inverse=True)[1], levels.repeat(3)
 
 
 # --- the files ----------------------------------------------------------------------

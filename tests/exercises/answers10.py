@@ -243,7 +243,7 @@ NAMED = [
 # A code that does not turn earns nothing, and neither does a constant.
 ROWS = [
     ("traversal_codes", codes_of_nothing, (False,) * 4),
-    ("traversal_codes", codes_in_place, (True, True, False, True)),
+    ("traversal_codes", codes_in_place, (False,) * 4),
     ("factor_loss", labels_as_a_number, (True, True, False, True)),
     ("factor_loss", labels_plain_mean, (True, True, True, False)),
     ("factor_loss", labels_zero, (False,) * 4),

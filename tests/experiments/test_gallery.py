@@ -167,3 +167,15 @@ def test_a_traversal_moves_one_thing_to_the_eye():
     by_size = [number for number in range(3) if grown[number] > 0.5]
     assert len(by_position) == 2 and len(by_size) == 1
     assert not set(by_position) & set(by_size)
+
+
+def test_a_picture_tells_the_orientation_up_to_the_symmetry_of_its_shape():
+    alike, orientation = gallery.turned_alike()
+    for place, repeats in enumerate((4, 2, 1)):  # square, ellipse, heart
+        mine = alike[40 * place : 40 * (place + 1)]
+        assert torch.equal(
+            mine.unique(return_counts=True)[1], torch.full((40 // repeats,), repeats)
+        )
+        for quarter in range(1, repeats):
+            assert torch.equal(mine, mine.roll(40 // repeats * quarter))
+    assert torch.equal(orientation, torch.arange(40).repeat(3))
