@@ -48,6 +48,12 @@ def only(cell):
 # ------------------------------------------------------------------- the whole
 
 
+def test_the_progress_of_whoever_ran_it_is_not_kept():
+    assert only(ran("progress()", *printed("3 of 40 solved"))).outputs == []
+    assert only(ran("progress()", *printed("3 of 40 solved"))).execution_count == 1
+    assert only(ran("print(progress)", *printed("3 of 40 solved"))).outputs != []
+
+
 def test_the_notebook_passed_in_stays_as_it_is():
     nb = raw_lesson()
     before = copy.deepcopy(nb)

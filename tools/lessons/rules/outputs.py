@@ -19,7 +19,7 @@ from tools.lessons.reading import code_cells, images_of
 CHECKED_LEAST = 5
 SHOWING = {
     *("print", "display", "show", "predict", "explorer", "check", "points", "hint"),
-    *("progress", "solution", "table", "quiz_on"),
+    *("solution", "table", "quiz_on"),
 }
 
 
