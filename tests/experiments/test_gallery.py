@@ -142,7 +142,7 @@ def test_the_published_model_is_small_and_draws_sprites():
     assert gallery.PLACE.stat().st_size <= 2_000_000
     model, settings, progress = gallery.load()
     assert settings == gallery.GALLERY and progress.steps > 0
-    found = gallery.measure(model, settings.grid(), count=500)
+    found = gallery.measure(model, settings.grid())
     assert found["distortion"] == pytest.approx(progress.log[-1]["distortion"], rel=0.2)
     assert found["rate"] == pytest.approx(progress.log[-1]["rate"], rel=0.1)
 
