@@ -65,10 +65,12 @@ def grade_apart(
     CourseError
         If the check itself fails.
     """
+    if exercise.probe is not None or _optimises(function):
+        torch.optim.SGD(
+            [torch.zeros(1)]
+        )  # loads code before the clock runs
     if not can_copy():
         return grade(exercise, function, seed, within(seconds, together))
-    if exercise.probe is not None:
-        torch.optim.SGD([torch.zeros(1)])  # loads what each copy would load again
     reading, writing = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # copying is safe: the copy uses one thread
@@ -85,6 +87,12 @@ def grade_apart(
             os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
     return _report(exercise, said, stopped)
+
+
+def _optimises(function: Callable[..., Any]) -> bool:
+    """Whether a function names an optimiser of torch in its own lines."""
+    names = getattr(getattr(function, "__code__", None), "co_names", ())
+    return any(name == "optim" or name in torch.optim.__all__ for name in names)
 
 
 # --- in the copy --------------------------------------------------------------------

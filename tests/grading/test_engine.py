@@ -177,6 +177,20 @@ def test_the_copy_can_differentiate_and_use_matrices_after_threads_were_used():
     assert grade_apart(SQUARED_ERROR, answer, 0).status == "passed"
 
 
+@pytest.mark.parametrize("optimises", [True, False])
+def test_what_an_optimiser_loads_is_loaded_before_the_clock_runs(
+    monkeypatch, optimises
+):
+    def with_adam(x, x_hat):
+        return right(x, x_hat) if x is not None else torch.optim.Adam([x])
+
+    loaded = []
+    monkeypatch.setattr(torch.optim, "SGD", loaded.append)
+    answer = with_adam if optimises else right
+    assert grade_apart(SQUARED_ERROR, answer, 0).status == "passed"
+    assert len(loaded) == optimises
+
+
 @linux
 def test_a_defect_of_the_course_is_no_fault_of_the_learner():
     def broken(trial):
