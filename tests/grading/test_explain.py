@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import torch
 
 from course_utils.grading.criteria import agrees, normal, uniform
 from course_utils.grading.exercise import Exercise
@@ -116,3 +117,18 @@ def test_sums_and_square_matrices():
 )
 def test_nothing_is_said_that_does_not_hold_everywhere(answer):
     assert diagnosis(weighted, answer) is None
+
+
+def test_right_numbers_beside_nan_are_not_explained():
+    def overflows(x, y, sigma):
+        return weighted(x, y, sigma) * (1 if len(x) > 1 else math.nan)
+
+    def one_row(generator):
+        return [(torch.ones(1, 2), torch.ones(1, 2), 0.7)]
+
+    criteria = (agrees("agrees"), agrees("one row", inputs=one_row))
+    exercise = Exercise(
+        "e", "", weighted, "numbers", draw, criteria, (), ("h",), edges=one_row
+    )
+    report = grade(exercise, overflows, 0)
+    assert (report.status, report.diagnosis) == ("failed", None)
