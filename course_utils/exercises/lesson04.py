@@ -166,6 +166,7 @@ TRAIN_PROTOTYPES = declare(
         ),
         "mean_of_logs": _of(lambda log_lik: log_lik.mean(1).mean()),
         "sum_of_logs": _of(lambda log_lik: log_lik.sum(1).mean()),
+        "underflow": _of(lambda log_lik: log_lik.exp().mean(1).log().mean()),
         "best_prototype_only": _of(lambda log_lik: log_lik.amax(1).mean()),
         "over_the_pictures": _of(lambda log_lik: torch.logsumexp(log_lik, 0).mean()),
         "normaliser_forgotten": _training(

@@ -37,6 +37,16 @@ def prototypes_by_sgd(x, logits, steps, lr):
     return logits.detach()
 
 
+def prototypes_by_products(x, logits, steps, lr):
+    for _ in range(steps):
+        leaf = logits.detach().requires_grad_()
+        ink = leaf.sigmoid()
+        each = ink ** x[:, None] * (1 - ink) ** (1 - x[:, None])
+        each.prod(2).mean(1).log().mean().backward()
+        logits = leaf + lr * leaf.grad
+    return logits.detach()
+
+
 def prototypes_by_distributions(x, logits, steps, lr):
     for _ in range(steps):
         leaf = logits.detach().requires_grad_()
@@ -182,6 +192,7 @@ NAMED = (
     ("train_prototypes", prototypes_that_never_clear, "old_gradients_kept"),
     ("train_prototypes", prototypes_each_on_its_own, "mean_of_logs"),
     ("train_prototypes", prototypes_that_stay, "start_returned"),
+    ("train_prototypes", prototypes_by_products, "underflow"),
     ("importance_estimate", estimate_from_the_prior, "likelihood_alone"),
     ("importance_estimate", estimate_by_the_bound, "mean_of_logs"),
     ("importance_estimate", estimate_naively, "underflow"),
