@@ -66,9 +66,7 @@ def grade_apart(
         If the check itself fails.
     """
     if exercise.probe is not None or _optimises(function):
-        torch.optim.SGD(
-            [torch.zeros(1)]
-        )  # loads code before the clock runs
+        torch.optim.SGD([torch.zeros(1)])  # loads code before the clock runs
     if not can_copy():
         return grade(exercise, function, seed, within(seconds, together))
     reading, writing = os.pipe()
