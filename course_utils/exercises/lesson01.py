@@ -76,7 +76,7 @@ def _turned_cloud(trial: Trial) -> None:
         trial.expect_close(
             second + trial.call(first, second, angle),
             lost,
-            "λ₂ plus your excess must be tr((I − P) Σ)",
+            "λ₂ plus your excess must be tr((I − Π) Σ)",
         )
 
 
