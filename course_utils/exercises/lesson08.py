@@ -398,7 +398,7 @@ def _hard_spectra(generator: torch.Generator) -> dict[str, Arguments]:
             sigma2,
         ),
         "β = 0.0001, where all are active": (values, 1e-4, sigma2),
-        "β = 10000, where all are idle": (values, 1e4, sigma2),
+        "β = 10000, where all have collapsed": (values, 1e4, sigma2),
         "one direction": (values[:1], 0.5, sigma2),
     }
 
@@ -416,7 +416,7 @@ def _each_direction(trial: Trial) -> None:
         )
 
 
-def _idle_below(trial: Trial) -> None:
+def _nothing_below(trial: Trial) -> None:
     for values, beta, sigma2 in trial.inputs():
         rates = trial.call(values, beta, sigma2)
         for value, rate in zip(values.tolist(), rates.tolist(), strict=True):
@@ -442,14 +442,14 @@ LINEAR_VAE_RATES = declare(
     _spectra,
     criteria=(
         Criterion("½ log of what the derivation says", 2.0, _each_direction),
-        Criterion("0 exactly where the direction is idle", 1.0, _idle_below),
+        Criterion("0 exactly where the direction collapses", 1.0, _nothing_below),
         Criterion("only the product βσ² matters", 1.0, _product_decides),
         at_the_edges(_hard_spectra, "for λ = 0, and for any β"),
     ),
     steps={
         "level": lambda beta, sigma2: beta * sigma2,
         "ratio": lambda eigenvalues, level: eigenvalues / level,
-        "rates": lambda ratio: 0.5 * ratio.log(),  # below 0 where idle
+        "rates": lambda ratio: 0.5 * ratio.log(),  # below 0 where collapsed
         "capacity": lambda ratio: 0.5 * ratio.log1p(),
         "active": lambda eigenvalues, level: eigenvalues > level,
         "answer": lambda active, rates: torch.where(active, rates, 0.0),
