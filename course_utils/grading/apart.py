@@ -24,7 +24,7 @@ import torch
 from course_utils.grading.exercise import Exercise, Report, Row
 from course_utils.grading.grade import grade, nothing_earned
 from course_utils.grading.limits import SECONDS, SECONDS_TOGETHER, TOO_LONG, within
-from course_utils.grading.trial import Limits
+from course_utils.grading.trial import Limits, codes_of
 
 GRACE = 2.0  # seconds for the timer inside, before the copy is ended from outside
 BEGUN, ENDED = b"(", b")"  # what the copy writes around each call of the function
@@ -88,9 +88,9 @@ def grade_apart(
 
 
 def _optimises(function: Callable[..., Any]) -> bool:
-    """Whether a function names an optimiser of torch in its own lines."""
-    names = getattr(getattr(function, "__code__", None), "co_names", ())
-    return any(name == "optim" or name in torch.optim.__all__ for name in names)
+    """Whether a function names an optimiser of torch, in its own lines."""
+    names = {name for code in codes_of(function) for name in code.co_names}
+    return bool(names & {"optim", *torch.optim.__all__})
 
 
 # --- in the copy --------------------------------------------------------------------

@@ -169,7 +169,8 @@ def _gap_of_tensors(got: torch.Tensor, want: torch.Tensor) -> float:
 def example(got: Any, want: Any) -> str:
     """Show the place where two values differ most."""
     if isinstance(want, torch.Tensor) and want.ndim > 0:
-        gap = (got.detach() - want.detach()).to(torch.float64).abs()
+        got, want = got.detach(), want.detach()
+        gap = (got - want).to(torch.float64).abs()
         place = tuple(int(i) for i in torch.unravel_index(gap.argmax(), gap.shape))
         where = ", ".join(map(str, place))
         return f"at [{where}] {_two(float(got[place]), float(want[place]))}"

@@ -17,6 +17,7 @@ from course_utils.grading.apart import CourseError, can_copy, grade_apart
 from course_utils.grading.criteria import agrees, gradients
 from course_utils.grading.exercise import Criterion, Exercise, Misconception
 from course_utils.grading.grade import grade
+from course_utils.grading.values import example
 
 SQUARED_ERROR = find("squared_error")
 linux = pytest.mark.skipif(not can_copy(), reason="a process is copied on Linux only")
@@ -182,7 +183,10 @@ def test_what_an_optimiser_loads_is_loaded_before_the_clock_runs(
     monkeypatch, optimises
 ):
     def with_adam(x, x_hat):
-        return right(x, x_hat) if x is not None else torch.optim.Adam([x])
+        def step():
+            return torch.optim.Adam([x])
+
+        return right(x, x_hat) if x is not None else step()
 
     loaded = []
     monkeypatch.setattr(torch.optim, "SGD", loaded.append)
@@ -393,3 +397,13 @@ def test_a_wrong_gradient_of_right_values_is_not_explained_by_values():
     )
     report = grade(asked, lambda x, s: x * s + (x - x.detach()), 0)
     assert (report.status, report.diagnosis) == ("failed", None)
+
+
+def test_a_wrong_value_that_carries_a_gradient_is_shown_without_a_warning(recwarn):
+    torch.set_warn_always(True)
+    try:
+        said = example(torch.ones(2, requires_grad=True), torch.zeros(2))
+    finally:
+        torch.set_warn_always(False)
+    assert "yours is 1" in said
+    assert not recwarn.list
