@@ -20,6 +20,7 @@ import pytest
 import torch
 
 from conftest import ROOT
+from course_utils import check as check_module
 from course_utils.check import points
 from course_utils.exercises import all_exercises, find
 from tools.lessons.cells import checked_function, solved_function
@@ -36,6 +37,12 @@ EXERCISES = [
     for lesson, exercises in all_exercises().items()
     for exercise in exercises
 ]
+
+
+@pytest.fixture(autouse=True)
+def forgotten(monkeypatch):
+    """Keep no points for the tests that come after."""
+    monkeypatch.setattr(check_module, "_scores", {})
 
 
 # --- some cells of a lesson ---------------------------------------------------------

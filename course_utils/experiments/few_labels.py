@@ -358,7 +358,7 @@ def load_codes(
     Examples
     --------
     >>> load_codes(STROKES)["M2", "nats"].shape
-    torch.Size([6, 5])
+    torch.Size([2, 5])
     """
     runs = _complete(world, place)
     return {
