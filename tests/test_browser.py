@@ -39,7 +39,8 @@ import numpy as np
 
 from course_utils.widgets import explorer, predict
 
-predict("Is a square round?", ["yes", "no"], "no", "It has corners, and a circle none.")
+why = "It has corners, and a circle none."
+predict("Is a square round?", ["yes", "no"], "no", why, in_order=True)
 """,
     """\
 explorer(
