@@ -23,6 +23,7 @@ from course_utils.grading.criteria import (
     uniform,
 )
 from course_utils.grading.declare import declare, instead, words_beside
+from course_utils.grading.descent import slopes
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial
 from course_utils.oracles import pca
@@ -219,17 +220,10 @@ def _error(x: Tensor, F: Tensor, G: Tensor) -> Tensor:
     return ((x - x @ F.T @ G.T) ** 2).sum(1).mean()
 
 
-def _slopes(loss: Callable[..., Tensor], F: Tensor, G: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients of a loss in both maps, at these maps."""
-    F, G = F.detach().requires_grad_(), G.detach().requires_grad_()
-    dF, dG = torch.autograd.grad(loss(F, G), (F, G))
-    return dF, dG
-
-
 def _downhill(
     loss: Callable[..., Tensor], F: Tensor, G: Tensor, lr: float, memory: Memory
 ) -> tuple[Tensor, Tensor]:
-    slope_F, slope_G = _slopes(loss, F, G)
+    slope_F, slope_G = slopes(loss, F, G)
     return F - lr * slope_F, G - lr * slope_G
 
 
@@ -315,19 +309,19 @@ def _uphill(loss: Any, F: Tensor, G: Tensor, lr: float, memory: Memory) -> Any:
 
 
 def _added_up(loss: Any, F: Tensor, G: Tensor, lr: float, memory: Memory) -> Any:
-    for name, slope in zip("FG", _slopes(loss, F, G), strict=True):
+    for name, slope in zip("FG", slopes(loss, F, G), strict=True):
         memory[name] = memory.get(name, 0) + slope
     return F - lr * memory["F"], G - lr * memory["G"]
 
 
 def _decoder_first(loss: Any, F: Tensor, G: Tensor, lr: float, memory: Memory) -> Any:
-    G = G - lr * _slopes(loss, F, G)[1]
-    return F - lr * _slopes(loss, F, G)[0], G
+    G = G - lr * slopes(loss, F, G)[1]
+    return F - lr * slopes(loss, F, G)[0], G
 
 
 def _encoder_first(loss: Any, F: Tensor, G: Tensor, lr: float, memory: Memory) -> Any:
-    F = F - lr * _slopes(loss, F, G)[0]
-    return F, G - lr * _slopes(loss, F, G)[1]
+    F = F - lr * slopes(loss, F, G)[0]
+    return F, G - lr * slopes(loss, F, G)[1]
 
 
 def _decoder_alone(loss: Any, F: Tensor, G: Tensor, lr: float, memory: Memory) -> Any:
@@ -344,7 +338,7 @@ def _standing(loss: Any, F: Tensor, G: Tensor, lr: float, memory: Memory) -> Any
 
 def _first_slopes(loss: Any, F: Tensor, G: Tensor, lr: float, memory: Memory) -> Any:
     if not memory:
-        memory["F"], memory["G"] = _slopes(loss, F, G)
+        memory["F"], memory["G"] = slopes(loss, F, G)
     return F - lr * memory["F"], G - lr * memory["G"]
 
 
@@ -364,7 +358,7 @@ def _by(optimiser: Callable[..., torch.optim.Optimizer]) -> Callable[..., Any]:
 
 
 def _unit_slopes(loss: Any, F: Tensor, G: Tensor, lr: float, memory: Memory) -> Any:
-    slope_F, slope_G = _slopes(loss, F, G)
+    slope_F, slope_G = slopes(loss, F, G)
     return F - lr * slope_F / slope_F.norm(), G - lr * slope_G / slope_G.norm()
 
 

@@ -20,6 +20,7 @@ from course_utils.grading.criteria import (
     uniform,
 )
 from course_utils.grading.declare import declare, instead, words_beside
+from course_utils.grading.descent import descended
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import LearnerError, Refused, Trial
 from course_utils.grading.values import difference
@@ -91,36 +92,21 @@ def _three_steps(trial: Trial) -> None:
     x, _, sigma, *start = trial.inputs()[0]
     noises = [normal(trial.generator, *x.shape) for _ in range(3)]
     mine, right = (
-        _descend(loss, x, noises, sigma, start) for loss in (trial.raw, denoising_loss)
+        descended(_losses(loss, x, noises, sigma), start, RATE)
+        for loss in (trial.raw, denoising_loss)
     )
     for name, got, want in zip("VcWb", mine, right, strict=True):
         trial.expect_close(got, want, f"{name} after three steps of gradient descent")
 
 
-def _descend(
-    loss: Callable[..., Any],
-    x: Tensor,
-    noises: list[Tensor],
-    sigma: float,
-    start: list[Tensor],
-) -> list[Tensor]:
-    weights = [one.clone() for one in start]
-    for eps in noises:
-        for one in weights:
-            one.requires_grad_()
-        with torch.enable_grad():
-            value = loss(x.clone(), eps.clone(), sigma, *weights)
-        if not isinstance(value, Tensor) or not value.requires_grad:
-            raise Refused(
-                "no step can be taken: your loss is cut off from the weights. Look for "
-                ".detach(), .item(), float() or torch.no_grad()."
-            )
-        slopes = torch.autograd.grad(value, weights, allow_unused=True)
-        weights = [
-            one.detach() - RATE * (torch.zeros_like(one) if slope is None else slope)
-            for one, slope in zip(weights, slopes, strict=True)
-        ]
-    return weights
+def _losses(
+    loss: Callable[..., Any], x: Tensor, noises: list[Tensor], sigma: float
+) -> list[Callable[..., Any]]:
+    """Give the loss of each step as a function of the weights alone."""
+    return [
+        lambda *weights, eps=eps: loss(x.clone(), eps.clone(), sigma, *weights)
+        for eps in noises
+    ]
 
 
 DENOISING_LOSS = declare(

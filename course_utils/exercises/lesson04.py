@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -11,6 +12,7 @@ from torch.nn.functional import softplus
 
 from course_utils.grading.criteria import agrees, between, normal, uniform
 from course_utils.grading.declare import declare, instead, words_beside
+from course_utils.grading.descent import slopes
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial
 from course_utils.objectives import gaussian_log_prob
@@ -45,9 +47,7 @@ def mean_log_p(x: Tensor, logits: Tensor) -> Tensor:
 
 def _slope(objective: Rule) -> Rule:
     def slope(x: Tensor, logits: Tensor) -> Tensor:
-        with torch.enable_grad():
-            leaf = logits.detach().requires_grad_()
-            (found,) = torch.autograd.grad(objective(x, leaf), leaf)
+        (found,) = slopes(lambda at: objective(x, at), logits)
         return found
 
     return slope
@@ -64,16 +64,9 @@ def _pictures(generator: torch.Generator, steps: tuple[int, ...]) -> list[Argume
     return drawn
 
 
-def _one_step(generator: torch.Generator) -> list[Arguments]:
-    return _pictures(generator, (1, 1))
-
-
-def _three_steps(generator: torch.Generator) -> list[Arguments]:
-    return _pictures(generator, (3, 3))
-
-
-def _both(generator: torch.Generator) -> list[Arguments]:
-    return _pictures(generator, (1, 3))
+_one_step = functools.partial(_pictures, steps=(1, 1))
+_three_steps = functools.partial(_pictures, steps=(3, 3))
+_both = functools.partial(_pictures, steps=(1, 3))
 
 
 def _many_pixels(generator: torch.Generator) -> list[Arguments]:

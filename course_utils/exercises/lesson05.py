@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -16,6 +17,7 @@ from course_utils.grading.criteria import (
     output,
 )
 from course_utils.grading.declare import Steps, declare, instead, words_beside
+from course_utils.grading.descent import slopes
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial
 from course_utils.objectives import gaussian_kl
@@ -309,7 +311,7 @@ def climb_elbo(
     proportional to q's density and add to 1. Returns mu and logvar, (K,) each.
     """
     for _ in range(steps):
-        up_mu, up_logvar = _slopes(_value(z, log_lik), mu, logvar)
+        up_mu, up_logvar = slopes(_value(z, log_lik), mu, logvar)
         mu, logvar = mu + lr * up_mu, logvar + lr * up_logvar
     return mu, logvar
 
@@ -331,18 +333,6 @@ def _value(z: Tensor, log_lik: Tensor) -> Objective:
     return lambda mu, logvar: average(mu, logvar) - _rate(mu, logvar)
 
 
-def _slopes(objective: Objective, mu: Tensor, logvar: Tensor) -> Pair:
-    """Differentiate an objective in mu and in logvar; 0 where it has none of them."""
-    with torch.enable_grad():
-        leaves = mu.detach().requires_grad_(), logvar.detach().requires_grad_()
-        found = torch.autograd.grad(objective(*leaves), leaves, allow_unused=True)
-    up_mu, up_logvar = (
-        torch.zeros_like(leaf) if slope is None else slope
-        for slope, leaf in zip(found, leaves, strict=True)
-    )
-    return up_mu, up_logvar
-
-
 def _climbs(generator: torch.Generator, steps: tuple[int, ...]) -> list[Arguments]:
     """Draw two climbs on a plane: a curved decoder, a grid fine enough for its q's."""
     axis = torch.linspace(-7, 7, 57, dtype=torch.float64)
@@ -358,16 +348,9 @@ def _climbs(generator: torch.Generator, steps: tuple[int, ...]) -> list[Argument
     return drawn
 
 
-def _one_step(generator: torch.Generator) -> list[Arguments]:
-    return _climbs(generator, (1, 1))
-
-
-def _three_steps(generator: torch.Generator) -> list[Arguments]:
-    return _climbs(generator, (3, 3))
-
-
-def _both(generator: torch.Generator) -> list[Arguments]:
-    return _climbs(generator, (1, 3))
+_one_step = functools.partial(_climbs, steps=(1, 1))
+_three_steps = functools.partial(_climbs, steps=(3, 3))
+_both = functools.partial(_climbs, steps=(1, 3))
 
 
 def _no_step(generator: torch.Generator) -> list[Arguments]:
@@ -402,10 +385,10 @@ def _climbing(
     ) -> Pair:
         for _ in range(steps):
             value = objective(z, log_lik)
-            up_mu, up_logvar = _slopes(value, mu, logvar)
+            up_mu, up_logvar = slopes(value, mu, logvar)
             mu = mu + up * lr * up_mu
             if halves:
-                up_logvar = _slopes(value, mu, logvar)[1]
+                up_logvar = slopes(value, mu, logvar)[1]
             logvar = logvar + up * lr * up_logvar
         return mu, logvar
 
@@ -453,7 +436,7 @@ def _weighted_rate(weight: float) -> Callable[..., Objective]:
 def _from_the_start(
     z: Tensor, log_lik: Tensor, mu: Tensor, logvar: Tensor, steps: int, lr: float
 ) -> Pair:
-    up_mu, up_logvar = _slopes(_value(z, log_lik), mu, logvar)
+    up_mu, up_logvar = slopes(_value(z, log_lik), mu, logvar)
     return mu + steps * lr * up_mu, logvar + steps * lr * up_logvar
 
 
@@ -461,7 +444,7 @@ def _by_signs(
     z: Tensor, log_lik: Tensor, mu: Tensor, logvar: Tensor, steps: int, lr: float
 ) -> Pair:
     for _ in range(steps):
-        up_mu, up_logvar = _slopes(_value(z, log_lik), mu, logvar)
+        up_mu, up_logvar = slopes(_value(z, log_lik), mu, logvar)
         mu, logvar = mu + lr * up_mu.sign(), logvar + lr * up_logvar.sign()
     return mu, logvar
 
@@ -472,7 +455,7 @@ def _heaped(
     """Add each step's gradient to those before it, as backward() does."""
     heap_mu, heap_logvar = torch.zeros_like(mu), torch.zeros_like(logvar)
     for _ in range(steps):
-        up_mu, up_logvar = _slopes(_value(z, log_lik), mu, logvar)
+        up_mu, up_logvar = slopes(_value(z, log_lik), mu, logvar)
         heap_mu, heap_logvar = heap_mu + up_mu, heap_logvar + up_logvar
         mu, logvar = mu + lr * heap_mu, logvar + lr * heap_logvar
     return mu, logvar
@@ -484,8 +467,7 @@ def _by_adam(
     leaves = [mu.clone().requires_grad_(), logvar.clone().requires_grad_()]
     optimiser = torch.optim.Adam(leaves, lr=lr, maximize=True)
     for _ in range(steps):
-        slopes = _slopes(_value(z, log_lik), leaves[0].detach(), leaves[1].detach())
-        leaves[0].grad, leaves[1].grad = slopes
+        leaves[0].grad, leaves[1].grad = slopes(_value(z, log_lik), *leaves)
         optimiser.step()
     return leaves[0].detach(), leaves[1].detach()
 
@@ -501,7 +483,7 @@ def _only(
 ) -> Pair:
     """Move mu alone (place 0), or logvar alone (1)."""
     for _ in range(steps):
-        up = _slopes(_value(z, log_lik), mu, logvar)
+        up = slopes(_value(z, log_lik), mu, logvar)
         if place == 0:
             mu = mu + lr * up[0]
         else:

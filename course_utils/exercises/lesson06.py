@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -20,6 +21,7 @@ from course_utils.grading.criteria import (
     uniform,
 )
 from course_utils.grading.declare import Steps, declare, instead, words_beside
+from course_utils.grading.descent import slopes
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import (
     LearnerError,
@@ -308,20 +310,6 @@ def _draw_value(
     return log_lik - rate * gaussian_kl(mu, logvar)
 
 
-def _slopes(
-    objective: Objective, world: Decoder, mu: Tensor, logvar: Tensor, noise: Tensor
-) -> Pair:
-    with torch.enable_grad():
-        leaves = mu.detach().requires_grad_(), logvar.detach().requires_grad_()
-        value = objective(world, *leaves, noise).sum()
-        found = torch.autograd.grad(value, leaves, allow_unused=True)
-    up_mu, up_logvar = (
-        torch.zeros_like(leaf) if slope is None else slope
-        for slope, leaf in zip(found, leaves, strict=True)
-    )
-    return up_mu, up_logvar
-
-
 def _ascent(
     objective: Objective = _draw_value, up: float = 1.0, how: str = ""
 ) -> Callable[..., Pair]:
@@ -341,14 +329,17 @@ def _ascent(
         heap = torch.zeros_like(mu), torch.zeros_like(mu)
         for noise in eps:
             place = begin if how == "start" else (mu, logvar)
-            slopes = _slopes(objective, world, *place, noise)
+
+            def value(m: Tensor, v: Tensor, noise: Tensor = noise) -> Tensor:
+                return objective(world, m, v, noise).sum()
+
+            up_mu, up_logvar = slopes(value, *place)
             if how == "heap":
-                heap = heap[0] + slopes[0], heap[1] + slopes[1]
-                slopes = heap
-            mu = mu + up * lr * slopes[0]
+                up_mu, up_logvar = heap = heap[0] + up_mu, heap[1] + up_logvar
+            mu = mu + up * lr * up_mu
             if how == "in turn":
-                slopes = _slopes(objective, world, mu, logvar, noise)
-            logvar = logvar + up * lr * slopes[1]
+                up_logvar = slopes(value, mu, logvar)[1]
+            logvar = logvar + up * lr * up_logvar
         return mu, logvar
 
     return climb
@@ -389,16 +380,9 @@ def _start(generator: torch.Generator, N: int, D: int, K: int, count: int) -> Ar
     return x, W, b, sigma, mu, logvar, normal(generator, count, N, K), 0.02
 
 
-def _one_step(generator: torch.Generator) -> list[Arguments]:
-    return _two_starts(generator, (1, 1))
-
-
-def _three_steps(generator: torch.Generator) -> list[Arguments]:
-    return _two_starts(generator, (3, 3))
-
-
-def _both(generator: torch.Generator) -> list[Arguments]:
-    return _two_starts(generator, (1, 3))
+_one_step = functools.partial(_two_starts, steps=(1, 1))
+_three_steps = functools.partial(_two_starts, steps=(3, 3))
+_both = functools.partial(_two_starts, steps=(1, 3))
 
 
 def _small_starts(generator: torch.Generator) -> list[Arguments]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from course_utils.grading.criteria import (
     uniform,
 )
 from course_utils.grading.declare import declare, instead, words_beside
+from course_utils.grading.descent import descended
 from course_utils.grading.exercise import Arguments, Criterion
 from course_utils.grading.trial import Refused, Trial
 from course_utils.objectives import (
@@ -73,24 +75,6 @@ def _hard_vaes(generator: torch.Generator) -> dict[str, Arguments]:
     }
 
 
-def _stepped(
-    loss: Callable[[Tensor, Tensor], Tensor], start: tuple[Tensor, Tensor], steps: int
-) -> tuple[Tensor, Tensor]:
-    """Take plain gradient steps of size 0.05 from V and W on a loss of both."""
-    V, W = (weights.clone() for weights in start)
-    for _ in range(steps):
-        V.requires_grad_(), W.requires_grad_()
-        answer = loss(V, W)
-        if not getattr(answer, "requires_grad", False):
-            raise Refused(
-                "no gradient comes back from your loss: stay in tensors, without "
-                ".item(), .detach() or float()."
-            )
-        slopes = torch.autograd.grad(answer, (V, W), materialize_grads=True)
-        V, W = (w.detach() - 0.05 * s for w, s in zip((V, W), slopes, strict=True))
-    return V, W
-
-
 def _expect_steps(
     trial: Trial,
     arguments: Arguments,
@@ -100,8 +84,10 @@ def _expect_steps(
     """Refuse a loss that leads elsewhere than the course's, in one step or three."""
     trial.call(*arguments)
     for steps, said in ((1, "one step"), (3, "three steps")):
-        got = _stepped(lambda V, W: loss(trial.raw, V, W), start, steps)
-        want = _stepped(lambda V, W: loss(trial.exercise.reference, V, W), start, steps)
+        got, want = (
+            descended([functools.partial(loss, of)] * steps, start, lr=0.05)
+            for of in (trial.raw, trial.exercise.reference)
+        )
         for name, one, other in zip(("V", "W"), got, want, strict=True):
             who = "the encoder's" if name == "V" else "the decoder's"
             trial.expect_close(one, other, f"{name}, {who} weights, after {said}")

@@ -462,10 +462,9 @@ def _moved(
     loss: Tensor, networks: Sequence[Weights], lr: float
 ) -> tuple[Weights, Weights, Weights]:
     every = [w for weights in networks for w in weights]
-    slopes = torch.autograd.grad(loss, every, allow_unused=True)
+    slopes = torch.autograd.grad(loss, every, materialize_grads=True)
     moved = iter(
-        w.detach() if slope is None else w.detach() - lr * slope
-        for w, slope in zip(every, slopes, strict=True)
+        w.detach() - lr * slope for w, slope in zip(every, slopes, strict=True)
     )
     first, second, third = ([next(moved) for _ in weights] for weights in networks)
     return first, second, third
