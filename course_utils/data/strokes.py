@@ -202,7 +202,9 @@ def pen(
         _quantile(law, share[:, names.index(name)] if name in names else middle)
         for name, law in LAWS.items()
     ]
-    return render(torch.stack([middle * 0 + digit, *columns], 1), size).to(z.dtype)
+    return render(torch.stack([torch.full_like(middle, digit), *columns], 1), size).to(
+        z.dtype
+    )
 
 
 def _checked(factors: Tensor) -> Tensor:

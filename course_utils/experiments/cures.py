@@ -146,7 +146,7 @@ def measure(model: VAE) -> dict[str, float]:
         "IWAE": float(iwae_bound(few).mean()),
         "active": int((units > 0.01).sum()),
     }
-    return {name: round(value, 5) for name, value in found.items()}
+    return stored.rounded(found)
 
 
 # --- all runs -----------------------------------------------------------------------

@@ -272,7 +272,7 @@ def measure(family: str, model: Any, seed: int) -> dict[str, float]:
         found["latents used"] = latents_used(model)
     source = "prior" if isinstance(model, VAE) else "Gaussian"
     found |= qualities(model, z[source], seed)
-    return {name: round(float(value), 5) for name, value in found.items()}
+    return stored.rounded(found)
 
 
 # --- all runs -----------------------------------------------------------------------

@@ -97,17 +97,12 @@ STROKES = World(
     2000,
     (20, 100),
     {
+        **DIGITS.settings,
         "examples": 2000,
         "K": 6,
         "hidden": [160, 64],
         "epochs": 30,
-        "batch_size": 128,
-        "lr": 3e-3,
-        "alpha": "10 * examples / labelled",
-        "network_steps": 300,
         "spreading": {"kernel": "rbf", "gamma": 0.5, "alpha": 0.95, "max_iter": 200},
-        "spreading, 7 neighbours": {"kernel": "knn", "n_neighbors": 7, "alpha": 0.2},
-        "draws of a class": 500,
     },
 )
 

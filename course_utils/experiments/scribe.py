@@ -13,9 +13,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from course_utils import training
 from course_utils.data.handwriting import handwriting
+from course_utils.experiments.stored import rounded
 from course_utils.files import ROOT
 from course_utils.models.autoencoders import mlp
 from course_utils.models.conditional import (
@@ -61,7 +63,7 @@ class Scribe(ConditionalVAE):
 
     def write(self, digit: int, z: Tensor) -> Tensor:
         """Write one digit with the hands z (N, 2): ink (N, 784) in [0, 1]."""
-        told = with_labels(z, torch.full((len(z),), digit), DIGITS)[:, z.shape[1] :]
+        told = F.one_hot(torch.full((len(z),), digit), DIGITS).to(z)
         return self.decode(z, told).mean
 
 
@@ -101,9 +103,7 @@ def measure(model: Scribe) -> dict[str, float]:
     told = batch[:, 28 * 28 :]
     x_hat = model.decode(model.encode(x, told)[0], told).mean
     error = ((x - x_hat) ** 2).sum(1).mean()
-    return {name: round(float(value), 3) for name, value in terms.items()} | {
-        "squared error": round(float(error), 3)
-    }
+    return rounded({**terms, "squared error": error}, 3)
 
 
 def run_all(

@@ -7,7 +7,7 @@ its runs are made anew.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,17 @@ def by_quantity(each: Sequence[dict[str, float]]) -> dict[str, list[float]]:
     {'rate': [3.0, 4.0]}
     """
     return {quantity: [one[quantity] for one in each] for quantity in each[0]}
+
+
+def rounded(found: Mapping[str, float | Tensor], digits: int = 5) -> dict[str, float]:
+    """Round what was measured: the file is reviewed, and the rest is noise.
+
+    Examples
+    --------
+    >>> rounded({"rate": 3.14159265})
+    {'rate': 3.14159}
+    """
+    return {name: round(float(value), digits) for name, value in found.items()}
 
 
 def table(

@@ -33,6 +33,7 @@ from course_utils.models.conditional import (
     with_labels,
 )
 from course_utils.models.likelihoods import log_likelihood
+from course_utils.objectives import gaussian_kl
 
 FAMILIES = (
     "truth",
@@ -262,20 +263,16 @@ def analogies(model: ConditionalVAE, seed: int) -> dict[str, float]:
 def measure(model: Any, seed: int) -> dict[str, float]:
     """Measure all of the above of one model, or of the true style (``model`` None)."""
     if model is None:
-        return _rounded(leaks(true_style(seed), seed))
+        return stored.rounded(leaks(true_style(seed), seed))
     generator = torch.Generator().manual_seed(seed)
     parts = [coded(model, part, generator) for part in ("train", "validation", "test")]
     found = leaks(parts, seed) | style_read(parts[0], parts[2], seed)
     x, y = STROKES.part("test")
     mu, logvar = encode(model, x, y)
-    found["rate"] = float(0.5 * (mu**2 + logvar.exp() - logvar - 1).sum(1).mean())
+    found["rate"] = float(gaussian_kl(mu, logvar).mean())
     if isinstance(model, ConditionalVAE):
         found |= analogies(model, seed)
-    return _rounded(found)
-
-
-def _rounded(found: dict[str, float]) -> dict[str, float]:
-    return {name: round(value, 5) for name, value in found.items()}
+    return stored.rounded(found)
 
 
 def run(family: str) -> dict[str, list[float]]:

@@ -325,7 +325,7 @@ def conditional_terms(
     """
     hot = F.one_hot(y, encoder[0].shape[1] - x.shape[1]).to(x)
     mu, logvar = network(torch.cat([x, hot], 1), encoder).chunk(2, dim=1)
-    z = mu + (logvar / 2).exp() * eps
+    z = reparameterise(mu, logvar, eps)
     logits = network(torch.cat([z, hot], 1), decoder)
     return -bernoulli_log_prob(x, logits), gaussian_kl(mu, logvar)
 
