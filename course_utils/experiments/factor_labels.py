@@ -130,10 +130,7 @@ def measure(model: VAE) -> dict[str, float]:
     x, classes, _ = _world()
     mu, logvar = model.encode(x)
     z = used_means(mu)
-    gaps = disentanglement.information_gap(
-        disentanglement.information_matrix(z, classes),
-        disentanglement.entropies(classes),
-    )
+    gaps = disentanglement.information_gaps(z, classes)
     told, grid = standardised(classes), SWEEPS[SETTINGS["sweep"]].grid()
     spread = (z - z.mean(0)) / z.std(0, correction=0).clamp(min=1e-9)
     squared = ((spread.T @ told) / len(told)) ** 2  # (K, M)
@@ -145,7 +142,7 @@ def measure(model: VAE) -> dict[str, float]:
     x_given_z = model.decode(mu)
     found["distortion of means"] = float(-log_likelihood(x, x_given_z).mean())
     found["rate"] = float(gaussian_kl(mu, logvar).mean())
-    return {name: round(value, 5) for name, value in found.items()}
+    return stored.rounded(found)
 
 
 def run(kind: str) -> dict[str, list[float]]:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from course_utils.data.sprites import Sprites, render
+from course_utils.experiments.stored import rounded
 from course_utils.files import ROOT
 from course_utils.metrics import disentanglement
 from course_utils.models.likelihoods import Likelihood
@@ -275,16 +276,13 @@ def measure(model: Variational, grid: Sprites, count: int = 2000) -> dict[str, f
     kl = gaussian_kl_terms(mu, logvar).mean(0)
     classes = factors.classes[:, 1:]
     z = torch.where(kl > 0.05, mu, torch.zeros_like(mu))
-    gaps = disentanglement.information_gap(
-        disentanglement.information_matrix(z, classes),
-        disentanglement.entropies(classes),
-    )
+    gaps = disentanglement.information_gaps(z, classes)
     found = {"distortion": float(terms["distortion"]), "rate": float(terms["rate"])}
     found |= {f"KL {k}": float(nats) for k, nats in enumerate(kl)}
     names = ("shape", "scale", "orientation", "pos_x", "pos_y")
     found |= {f"MIG {n}": float(gap) for n, gap in zip(names, gaps, strict=True)}
     found["MIG"] = float(gaps.mean())
-    return {name: round(value, 4) for name, value in found.items()}
+    return rounded(found, 4)
 
 
 def turned_alike(settings: Gallery = GALLERY) -> tuple[Tensor, Tensor]:

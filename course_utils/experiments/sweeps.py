@@ -369,10 +369,7 @@ def _measure(
     mu, logvar = model.encode(x[test])
     units = [gaussian_kl(mu[:, [k]], logvar[:, [k]]).mean() for k in range(model.K)]
     kl = torch.stack(units)
-    information = disentanglement.information_matrix(z, factors)
-    gaps = disentanglement.information_gap(
-        information, disentanglement.entropies(factors)
-    )
+    gaps = disentanglement.information_gaps(z, factors)
     dci = disentanglement.dci(z, factors, unordered)
     represent = disentanglement.from_table(z, levels)
     scores = {

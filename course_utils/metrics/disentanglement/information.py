@@ -261,6 +261,36 @@ def information_gap(information: Tensor, entropy: Tensor) -> Tensor:
     return (first - second) / entropy
 
 
+def information_gaps(
+    z: Tensor, factors: Tensor, bins: int | None = None, binning: str = "mass"
+) -> Tensor:
+    """Gap of each factor of some codes: `information_gap` of `information_matrix`.
+
+    Parameters
+    ----------
+    z, factors, bins, binning
+        As for `information_matrix`.
+
+    Returns
+    -------
+    Tensor, (F,)
+        In [0, 1]; their mean is the `mig`.
+
+    Raises
+    ------
+    ValueError
+        As `information_matrix` and `information_gap`.
+
+    Examples
+    --------
+    >>> factors = torch.cartesian_prod(torch.arange(2), torch.arange(4))
+    >>> information_gaps(factors.float(), factors).numpy().round(6).tolist()
+    [1.0, 1.0]
+    """
+    information = information_matrix(z, factors, bins, binning)
+    return information_gap(information, entropies(factors))
+
+
 def mig(
     z: Tensor,
     factors: Tensor,
@@ -320,12 +350,11 @@ def mig(
     1.0
     """
     if logvar is None:
-        information = information_matrix(z, factors, bins, binning)
-    elif bins is None:
-        information = posterior_information(z, logvar, factors, seed=seed)
-    else:
+        return information_gaps(z, factors, bins, binning).mean().item()
+    if bins is not None:
         raise ValueError(
             f"bins is {bins} beside a logvar; expected one of them: with a logvar "
             "nothing is binned"
         )
+    information = posterior_information(z, logvar, factors, seed=seed)
     return information_gap(information, entropies(factors)).mean().item()

@@ -17,6 +17,7 @@ from course_utils.metrics.disentanglement.information import (
     default_bins,
     entropies,
     information_gap,
+    information_gaps,
     information_matrix,
     mig,
     mutual_information,
@@ -524,3 +525,15 @@ def test_twenty_bins_of_width_agree_with_disentanglement_lib(seed):
 def test_bad_arguments_are_refused(call, says):
     with pytest.raises(ValueError, match=says):
         call()
+
+
+def test_the_gaps_of_codes_are_scikit_learns_information():
+    z = torch.randint(0, 3, (500, 3), generator=generator()).double()
+    factors = torch.stack([z[:, 0], (z[:, 1] + z[:, 2]) % 2], 1).long()
+    told = np.array([[mutual_info_score(f, c) for c in z.T] for f in factors.T])
+    told.sort(axis=1)
+    size = [scipy_entropy(np.bincount(f)) for f in factors.T]
+    want = (told[:, -1] - told[:, -2]) / size
+    gaps = information_gaps(z, factors, bins=3)
+    assert gaps.tolist() == pytest.approx(want.tolist(), abs=1e-12)
+    assert mig(z, factors, bins=3) == pytest.approx(want.mean(), abs=1e-12)
