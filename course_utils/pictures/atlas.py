@@ -6,6 +6,7 @@ import html
 from typing import Any
 
 from course_utils.course import Course, Leaf, course
+from course_utils.pictures._rows import row
 from course_utils.plots import COLOURS
 
 
@@ -28,17 +29,14 @@ class Table:
         )
 
     def _repr_html_(self) -> str:
-        cell = "text-align:left;padding:3px 10px 3px 0;vertical-align:top"
         titles = ("density", "how", "by", "family", "in one sentence", "where")
-        head = "".join(f'<th style="{cell}">{title}</th>' for title in titles)
-        rows = []
+        rows = [row(titles, "th")]
         for leaf in self.course.leaves:
             branches = (*leaf.path, "")[:3]
             words = (*branches, leaf.family, leaf.sentence)
             cells = [html.escape(word) for word in words] + [self._lesson(leaf)]
-            row = "".join(f'<td style="{cell}">{text}</td>' for text in cells)
-            rows.append(f"<tr>{row}</tr>")
-        return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
+            rows.append(row(cells))
+        return f"<table>{''.join(rows)}</table>"
 
 
 def draw(shown: Course | None = None) -> Any:

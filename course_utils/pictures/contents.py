@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 
 from course_utils.course import Course, Lesson, course
+from course_utils.pictures._rows import CELL, row
 
 
 class Contents:
@@ -25,18 +26,16 @@ class Contents:
         )
 
     def _repr_html_(self) -> str:
-        cell = "text-align:left;padding:3px 10px 3px 0;vertical-align:top"
         titles = ("", "lesson", "what you will have proved and run")
-        head = "".join(f'<th style="{cell}">{title}</th>' for title in titles)
-        rows, part = [f"<tr>{head}</tr>"], ""
+        rows, part = [row(titles, "th")], ""
         for lesson in self.course.lessons:
             if lesson.part != part:
                 part = lesson.part
                 title = html.escape(self._titles()[part])
                 rows.append(
-                    f'<tr><td colspan="3" style="{cell}"><b>{title}</b></td></tr>'
+                    f'<tr><td colspan="3" style="{CELL}"><b>{title}</b></td></tr>'
                 )
-            rows.append(self._row(lesson, cell))
+            rows.append(self._row(lesson))
         return f"<table>{''.join(rows)}</table>"
 
     def _titles(self) -> dict[str, str]:
@@ -45,8 +44,6 @@ class Contents:
             for one in self.course.parts
         }
 
-    def _row(self, lesson: Lesson, cell: str) -> str:
+    def _row(self, lesson: Lesson) -> str:
         link = f'<a href="{lesson.file}.ipynb">{html.escape(lesson.title)}</a>'
-        cells = (lesson.number, link, html.escape(lesson.proves))
-        shown = "".join(f'<td style="{cell}">{text}</td>' for text in cells)
-        return f"<tr>{shown}</tr>"
+        return row((lesson.number, link, html.escape(lesson.proves)))
