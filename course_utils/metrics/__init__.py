@@ -1,1 +1,1 @@
-"""Measurements: of subspaces, of images, of latent spaces, of disentanglement."""
+"""Measurements: of images, of latent spaces, of disentanglement."""

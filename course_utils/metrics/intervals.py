@@ -153,16 +153,3 @@ def percent_in_words(shares: Sequence[float] | Tensor, digits: int = 1) -> str:
     """
     numbers = torch.as_tensor(shares, dtype=torch.float64)
     return f"{mean_in_words(100 * numbers, digits)} %"
-
-
-def range_in_words(values: Sequence[float] | Tensor, digits: int = 2) -> str:
-    """Smallest and largest of some numbers, such as the ends of an interval.
-
-    Examples
-    --------
-    >>> range_in_words([0.3, 0.125, 0.25])
-    '0.12 to 0.30'
-    >>> range_in_words([-0.001, 0.25])  # no minus before a zero
-    '0.00 to 0.25'
-    """
-    return f"{min(values):z.{digits}f} to {max(values):z.{digits}f}"
