@@ -374,8 +374,7 @@ class Weights:
 
     def tensors(self) -> list[Tensor]:
         """Return the parameters, each once, in the order of the state dict."""
-        state = self.module.state_dict(keep_vars=True)
-        return [state[names[0]] for names in self.names]
+        return _in_order(self.module, self.names)
 
     def load(self, way: list[Place]) -> None:
         """Load the drawn weights in one of the ways."""
@@ -444,15 +443,16 @@ def _listed(shapes: Any) -> str:
     return ", ".join(map(str, shapes))
 
 
-def _in_order(module: nn.Module) -> list[Tensor]:
-    return [module.get_parameter(names[0]) for names in _aliases(module)]
+def _in_order(module: nn.Module, names: list[list[str]]) -> list[Tensor]:
+    state = module.state_dict(keep_vars=True)
+    return [state[first] for first, *_ in names]
 
 
 def _drawn(like: nn.Module, generator: torch.Generator) -> list[Tensor]:
     """Draw weights of a sane size, and load them into the course's own module."""
     drawn = []
     like.double()
-    for parameter in _in_order(like):
+    for parameter in _in_order(like, _aliases(like)):
         inputs = parameter.numel() / max(len(parameter), 1)
         scale = 0.4 if parameter.ndim < 2 else 1 / math.sqrt(inputs)
         value = scale * torch.randn(
